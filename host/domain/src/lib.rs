@@ -1,1 +1,34 @@
-//! Placeholder of the crate.
+//! What a notification is and what may happen to it.
+//!
+//! Owns the types every room of the house shares and the decisions that need nothing but their arguments. Promises to be pure: no
+//! I/O, no clock, no randomness, no async. Whoever needs the time passes it in.
+
+mod backoff;
+mod chunk;
+mod claim;
+mod clock_offset;
+mod details;
+mod disposition;
+mod event;
+mod ids;
+mod json;
+mod notification;
+mod priority;
+mod time;
+mod verdict;
+
+pub use backoff::Backoff;
+pub use chunk::{CHUNK_RECIPIENTS_MAX, Chunk, chunks};
+pub use claim::{EmptyClaim, LEASE, Reap, after_empty_claim, reap};
+pub use clock_offset::ClockOffset;
+pub use details::{AcceptedChunk, Details};
+pub use disposition::{Answer, Disposition, disposition};
+pub use event::{Event, Origin};
+pub use ids::{EnterpriseId, IdError, JobId, NotificationId, WorkflowKey};
+pub use json::{Json, JsonError};
+pub use notification::{
+    CategoryRef, Notification, PriorityRef, PublishStatus, RowError, Standing, Status, WorkflowRef, parse_rows,
+};
+pub use priority::{Priorities, Priority, PriorityError};
+pub use time::{Micros, TimeError};
+pub use verdict::{Message, REASON_BYTES_MAX, Reason, Verdict};
