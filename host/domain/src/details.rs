@@ -95,6 +95,18 @@ impl Details {
         self
     }
 
+    /// This document after the rules have put the notification off once more. `scheduled_for` is the time it had until now.
+    #[must_use]
+    pub fn with_deferral(mut self, scheduled_for: Option<Micros>, reason: &Reason) -> Self {
+        if self.deferrals == 0 {
+            self.original_scheduled_for = scheduled_for;
+        }
+        self.deferrals += 1;
+        self.deferred = Some(reason.clone());
+        self.hold = None;
+        self
+    }
+
     /// This document without what only mattered while the notification was under way.
     #[must_use]
     pub fn without_trouble(mut self) -> Self {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::{EnterpriseId, JobId, Json, Micros, NotificationId, Origin, WorkflowKey};
+use crate::{Details, EnterpriseId, JobId, Json, Micros, NotificationId, Origin, WorkflowKey};
 
 /// `shared_types.notification_status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,14 +172,16 @@ impl Notification {
         self.transaction_id.as_deref()?.parse().ok()
     }
 
-    /// Where the notification came from: by the row, not by the path on which it was heard of.
+    /// Where the notification came from: by the row, not by the path on which it was heard of. A time that only a deferral has put
+    /// there does not make a row a scheduled one.
     #[must_use]
     pub fn origin(&self) -> Origin {
-        match (&self.notification_rule_id, &self.scheduled_for) {
-            (Some(_), _) => Origin::Cron,
-            (None, Some(_)) => Origin::Scheduled,
-            (None, None) => Origin::Realtime,
+        if self.notification_rule_id.is_some() {
+            return Origin::Cron;
         }
+        let details = Details::of(self);
+        let scheduled = if details.deferrals > 0 { details.original_scheduled_for } else { self.scheduled_for };
+        if scheduled.is_some() { Origin::Scheduled } else { Origin::Realtime }
     }
 
     /// Key of the workflow the row points to.
@@ -271,6 +273,8 @@ mod tests {
         assert_eq!(row(serde_json::json!({"scheduled_for": "2026-01-01T00:00:00Z"})).origin(), Origin::Scheduled);
         let by_rule = serde_json::json!({"notification_rule_id": 3, "scheduled_for": "2026-01-01T00:00:00Z"});
         assert_eq!(row(by_rule).origin(), Origin::Cron);
+        let deferred = serde_json::json!({"scheduled_for": "2026-01-01T00:00:00Z", "error_details": {"deferrals": 1}});
+        assert_eq!(row(deferred).origin(), Origin::Realtime);
     }
 
     #[test]
