@@ -4,6 +4,7 @@
 //! `xnovu_domain::disposition` can judge. Never decides whether something is tried again.
 
 pub mod breaker;
+pub mod novu;
 
 use std::time::Duration;
 

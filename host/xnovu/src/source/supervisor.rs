@@ -55,7 +55,7 @@ pub async fn supervise(
         }
         let wait = restarts.backoff.full_jitter(failures, fastrand::f64());
         failures = failures.saturating_add(1);
-        report(source.as_ref(), &status, &error, wait);
+        report(source.as_ref(), &status, error, wait);
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(wait) => {}
@@ -64,16 +64,10 @@ pub async fn supervise(
     status.set(source.enterprises(), Connection::Disconnected);
 }
 
-fn report(source: &dyn EventSource, status: &StatusSender, error: &SourceError, wait: Duration) {
-    let chain = chain_of(error);
-    tracing::warn!(source = source.name(), error = chain, wait_ms = wait.as_millis(), "connection lost, trying again");
-    status.set_lost(source.enterprises(), &chain);
-}
-
-/// The error and its causes in one line.
-pub(crate) fn chain_of(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+fn report(source: &dyn EventSource, status: &StatusSender, error: SourceError, wait: Duration) {
+    let error = format!("{:#}", anyhow::Error::from(error));
+    tracing::warn!(source = source.name(), error, wait_ms = wait.as_millis(), "connection lost, trying again");
+    status.set_lost(source.enterprises(), &error);
 }
 
 #[cfg(test)]

@@ -4,6 +4,13 @@
 //! enterprise in the filter, and that every write is conditional, so that repeating one whose answer was lost is safe. Never decides
 //! what becomes of a notification.
 
+mod filter;
+pub mod http;
+pub mod postgrest;
+mod request;
+#[cfg(test)]
+pub(crate) mod stub;
+
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;

@@ -1,0 +1,222 @@
+//! One request to PostgREST and its answer.
+//!
+//! Owns headers, the number of requests under way, the few quick retries of what is safe to repeat, and what an answer says about the
+//! database's clock. Everything asked through here is safe to repeat: reads, and writes whose filter allows the same write again. Never
+//! logs or keeps a body; of an error's body only code and message are kept, because `details` quotes rows.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use xnovu_domain::{Backoff, ClockOffset, Micros};
+
+use super::StoreError;
+use super::filter::Filter;
+use super::http::{BodyError, ClientError, body, client, header, one_line, seconds, secret_value};
+use crate::clock::Clock;
+use crate::config::Supabase;
+
+/// The schema of the tables.
+const SCHEMA: &str = "notify";
+
+/// Longest wait for one answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Largest answer taken.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// Longest message kept of an error, in bytes.
+const MESSAGE_BYTES_MAX: usize = 200;
+
+/// How often one request is tried, the first time included.
+const TRIES_MAX: u32 = 3;
+
+/// Waits between tries: short, because whoever asked has slower retries of its own.
+const TRY_WAITS: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(1) };
+
+/// PostgreSQL's words for "the other transaction won, ask again".
+const TRANSACTION_CODES: [&str; 2] = ["40001", "40P01"];
+
+/// The way to PostgREST.
+pub(super) struct Api {
+    client: Client,
+    base: String,
+    under_way: Semaphore,
+    clock: Arc<dyn Clock>,
+    offset: Mutex<ClockOffset>,
+}
+
+/// What is asked.
+pub(super) struct Request<'a> {
+    /// For errors and logs.
+    pub(super) what: &'static str,
+    /// The table.
+    pub(super) table: &'static str,
+    /// The columns to be returned.
+    pub(super) select: &'static str,
+    /// The condition.
+    pub(super) filter: &'a Filter,
+    /// The columns to be written; None reads.
+    pub(super) patch: Option<&'a Value>,
+}
+
+impl Api {
+    /// Nothing is connected yet.
+    pub(super) fn new(supabase: &Supabase, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
+        Ok(Self {
+            client: client(TIMEOUT, headers(supabase.key.reveal())?)?,
+            base: format!("{}/rest/v1", supabase.url),
+            under_way: Semaphore::new(supabase.concurrency.max(1)),
+            clock,
+            offset: Mutex::default(),
+        })
+    }
+
+    /// The time by the database's clock.
+    pub(super) fn database_now(&self) -> Micros {
+        self.offset.lock().unwrap_or_else(PoisonError::into_inner).apply(self.clock.now())
+    }
+
+    /// Asks, again if need be, and returns the body of a success.
+    pub(super) async fn ask(&self, request: &Request<'_>) -> Result<Vec<u8>, StoreError> {
+        let mut tried = 0;
+        loop {
+            let (error, retry_after) = match self.ask_once(request).await {
+                Ok(body) => return Ok(body),
+                Err(failure) => failure,
+            };
+            let wait = TRY_WAITS.equal_jitter(tried, fastrand::f64());
+            tried += 1;
+            if tried >= TRIES_MAX || !may_pass(&error) {
+                return Err(error);
+            }
+            tokio::time::sleep(retry_after.unwrap_or(wait).min(TRY_WAITS.cap)).await;
+        }
+    }
+
+    async fn ask_once(&self, request: &Request<'_>) -> Result<Vec<u8>, (StoreError, Option<Duration>)> {
+        let _permit = self.under_way.acquire().await.expect("the semaphore is never closed");
+        let no_answer =
+            |source: reqwest::Error| StoreError::NoAnswer { what: request.what, source: source.without_url() };
+        let left = self.clock.now();
+        let response = self.build(request).send().await.map_err(|error| (no_answer(error), None))?;
+        self.learn_clock(left, response.headers());
+        let status = response.status();
+        let retry_after = seconds(response.headers(), "retry-after");
+        let body = body(response, ANSWER_BYTES_MAX).await.map_err(|error| match error {
+            BodyError::Broken(source) => (no_answer(source), None),
+            BodyError::TooLarge => (StoreError::TooLarge { what: request.what, limit_bytes: ANSWER_BYTES_MAX }, None),
+        })?;
+        if status.is_success() { Ok(body) } else { Err((refusal(request.what, status.as_u16(), &body), retry_after)) }
+    }
+
+    fn build(&self, request: &Request<'_>) -> reqwest::RequestBuilder {
+        let url = format!("{}/{}", self.base, request.table);
+        let (method, profile) = match request.patch {
+            None => (Method::GET, "accept-profile"),
+            Some(_) => (Method::PATCH, "content-profile"),
+        };
+        let builder = self.client.request(method, url).header(profile, SCHEMA);
+        let builder = builder.query(&[("select", request.select)]).query(request.filter);
+        match request.patch {
+            None => builder,
+            Some(columns) => builder.header("prefer", "return=representation").json(columns),
+        }
+    }
+
+    /// A cached answer tells an old time.
+    fn learn_clock(&self, left: Micros, headers: &HeaderMap) {
+        let date = header(headers, "date").and_then(|text| DateTime::parse_from_rfc2822(text).ok());
+        if let (Some(date), false) = (date, headers.contains_key("age")) {
+            let came = self.clock.now();
+            let second = Micros::from(date.with_timezone(&Utc));
+            self.offset.lock().unwrap_or_else(PoisonError::into_inner).learn(left, came, second);
+        }
+    }
+}
+
+/// The new keys (`sb_…`) are no tokens: the gateway refuses them as a bearer.
+fn headers(key: &str) -> Result<HeaderMap, ClientError> {
+    let mut headers = HeaderMap::from_iter([
+        (HeaderName::from_static("apikey"), secret_value(key)?),
+        (HeaderName::from_static("accept"), HeaderValue::from_static("application/json")),
+    ]);
+    if !key.starts_with("sb_") {
+        headers.insert("authorization", secret_value(&format!("Bearer {key}"))?);
+    }
+    Ok(headers)
+}
+
+/// Whether asking again at once may help. A statement that ran into its time limit would only run into it again.
+fn may_pass(error: &StoreError) -> bool {
+    error.is_outage() || error.code().is_some_and(|code| TRANSACTION_CODES.contains(&code))
+}
+
+/// An answer other than success. Its body may be PostgREST's JSON, a gateway's HTML or nothing.
+fn refusal(what: &'static str, status: u16, body: &[u8]) -> StoreError {
+    #[derive(Deserialize)]
+    struct Body {
+        code: Option<String>,
+        message: Option<String>,
+    }
+    let (code, message) = match serde_json::from_slice::<Body>(body) {
+        Ok(body) => (body.code, body.message.unwrap_or_default()),
+        Err(_) => (None, String::from_utf8_lossy(&body[..body.len().min(4 * MESSAGE_BYTES_MAX)]).into_owned()),
+    };
+    StoreError::Refused { what, status, code, message: one_line(&message, MESSAGE_BYTES_MAX) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_key_is_sent_as_apikey_alone_and_an_old_one_twice() {
+        assert!(headers("sb_secret_x").unwrap().get("authorization").is_none());
+        let old = headers("a.b.c").unwrap();
+        assert_eq!((old["apikey"].as_bytes(), old["authorization"].as_bytes()), (&b"a.b.c"[..], &b"Bearer a.b.c"[..]));
+    }
+
+    #[test]
+    fn a_refusal_keeps_code_and_message_and_never_the_details() {
+        let body = br#"{"code":"23514","details":"Failing row contains (7, secret).","hint":null,"message":"new row violates"}"#;
+        let error = refusal("claim", 400, body);
+        assert_eq!(error.to_string(), "claim: HTTP 400 (23514): new row violates");
+    }
+
+    #[test]
+    fn a_body_that_is_no_json_survives_cut_to_a_line() {
+        let html = format!("<html>\n{}", "x".repeat(5_000));
+        let StoreError::Refused { status: 502, code: None, message, .. } = refusal("claim", 502, html.as_bytes())
+        else {
+            panic!("not a refusal");
+        };
+        assert!(message.starts_with("<html> x") && message.len() == MESSAGE_BYTES_MAX, "{message}");
+        assert_eq!(refusal("claim", 503, b"\xff").to_string(), "claim: HTTP 503: \u{fffd}");
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let cases = [
+            (500, None, true),
+            (500, Some("40001"), true),
+            (500, Some("57014"), false),
+            (503, Some("PGRST001"), true),
+            (504, Some("PGRST003"), true),
+            (429, None, true),
+            (408, None, true),
+            (400, Some("22P02"), false),
+            (401, Some("PGRST301"), false),
+            (404, Some("PGRST205"), false),
+        ];
+        for (status, code, want) in cases {
+            let body = serde_json::json!({"code": code, "message": "m"}).to_string();
+            assert_eq!(may_pass(&refusal("read", status, body.as_bytes())), want, "{status} {code:?}");
+        }
+    }
+}
