@@ -45,7 +45,7 @@ pub enum Disposition {
 /// The table. `outage` says that Novu has been failing for others too, so a 5xx does not judge this notification.
 #[must_use]
 pub fn disposition(answer: &Answer, outage: bool) -> Disposition {
-    use Disposition::{Accepted, Locked, Postpone, Refused, Retry};
+    use Disposition::{Locked, Postpone, Refused, Retry};
     match answer {
         Answer::Unsent => Postpone { next_generation: false, uncertain: false },
         Answer::Lost => Postpone { next_generation: false, uncertain: true },

@@ -1,1 +1,75 @@
-//! Placeholder of the crate.
+//! The job queue and the send ledger.
+//!
+//! Owns how work waits, how often it is tried and what is remembered of a sending. Jobs hold ids only: no payload and no recipient ever
+//! gets here. What is lost here is rebuilt from the rows; nothing here is the truth.
+
+mod clock;
+mod job;
+mod ledger;
+mod memory;
+mod options;
+mod record;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+use xnovu_domain::JobId;
+
+pub use job::{Counts, Drained, Job, JobData, JobState, Offer, Offered, Outcome, QueueError, QueueName, WorkOptions};
+pub use ledger::{Ledger, RECORD_KEPT};
+pub use memory::{JOBS_MAX, MemoryQueue};
+pub use options::{BACKOFF_MAX, JobOptions};
+pub use record::{Call, CallState, LedgerError, SendRecord};
+
+/// Performs jobs.
+#[async_trait]
+pub trait Work: Send + Sync {
+    /// Performs one job. A panic counts as [`Outcome::Retry`].
+    async fn perform(&self, job: Job) -> Outcome;
+}
+
+/// The seam. Two implementations, held to one suite of tests.
+#[async_trait]
+pub trait JobQueue: Send + Sync {
+    /// The only way in. A completed or failed job of that id is removed first; one that waits, is delayed or under way is left as it
+    /// is. Answers in the order of the offers.
+    ///
+    /// # Errors
+    /// None of the jobs may be assumed to be queued then; offering again is safe.
+    async fn offer(&self, offers: &[Offer]) -> Result<Vec<Offered>, QueueError>;
+
+    /// Where a job stands.
+    async fn state(&self, job: &JobId) -> Result<JobState, QueueError>;
+
+    /// Removes a job that is not under way. False: there was none, or it is.
+    async fn remove(&self, job: &JobId) -> Result<bool, QueueError>;
+
+    /// How many jobs stand where.
+    async fn counts(&self, queue: QueueName) -> Result<Counts, QueueError>;
+
+    /// No job is begun until [`JobQueue::resume`].
+    async fn pause(&self, queue: QueueName) -> Result<(), QueueError>;
+
+    /// Jobs are begun again.
+    async fn resume(&self, queue: QueueName) -> Result<(), QueueError>;
+
+    /// Identity of the queue's data: another one after it was emptied or replaced.
+    async fn born(&self) -> Result<String, QueueError>;
+
+    /// The time one round trip takes.
+    async fn ping(&self) -> Result<Duration, QueueError>;
+
+    /// Takes and performs jobs until `stop` is cancelled; then begins none and waits for those under way, at most the options' grace.
+    ///
+    /// # Errors
+    /// The queue cannot be used at all. A connection that is lost later is made again.
+    async fn work(
+        &self,
+        queue: QueueName,
+        options: WorkOptions,
+        work: Arc<dyn Work>,
+        stop: CancellationToken,
+    ) -> Result<Drained, QueueError>;
+}

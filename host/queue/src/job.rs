@@ -1,0 +1,204 @@
+//! What a job is and what can become of it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use xnovu_domain::{EnterpriseId, JobId, Micros, NotificationId, Origin, Priority};
+
+/// A queue, by the name the original gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum QueueName {
+    /// `notification-processing`, jobs `process-notification`.
+    NotificationProcessing,
+    /// `rule-execution`, jobs `execute-rule`.
+    RuleExecution,
+}
+
+impl QueueName {
+    /// The name in Redis.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotificationProcessing => "notification-processing",
+            Self::RuleExecution => "rule-execution",
+        }
+    }
+
+    /// The name of its jobs.
+    #[must_use]
+    pub fn job_name(self) -> &'static str {
+        match self {
+            Self::NotificationProcessing => "process-notification",
+            Self::RuleExecution => "execute-rule",
+        }
+    }
+}
+
+/// A job's data: ids and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct JobData {
+    /// Version of this shape.
+    pub v: u32,
+    /// Whose notification it is.
+    pub enterprise_id: EnterpriseId,
+    /// Which it is.
+    pub notification_id: NotificationId,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+impl JobData {
+    /// The version written today.
+    pub const VERSION: u32 = 1;
+
+    /// The data of an offer.
+    #[must_use]
+    pub fn of(offer: &Offer) -> Self {
+        Self {
+            v: Self::VERSION,
+            enterprise_id: offer.job.enterprise().clone(),
+            notification_id: offer.job.notification(),
+            origin: offer.origin,
+        }
+    }
+}
+
+/// A job to be queued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// Its identity.
+    pub job: JobId,
+    /// Where the notification came from.
+    pub origin: Origin,
+    /// How urgent it is, in xnovu's sense.
+    pub priority: Priority,
+    /// How long it waits first.
+    pub delay: Option<Duration>,
+}
+
+/// What became of an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offered {
+    /// It is queued.
+    New,
+    /// It is queued; a finished job of that id made room.
+    Replaced,
+    /// A job of that id waits, is delayed or under way.
+    Present,
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobState {
+    /// There is none.
+    Missing,
+    /// It waits, also while the queue is paused.
+    Waiting,
+    /// It waits for its time.
+    Delayed,
+    /// It is under way.
+    Active,
+    /// It is done.
+    Completed,
+    /// It was given up.
+    Failed,
+}
+
+/// How many jobs stand where.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Waiting, with and without a priority.
+    pub waiting: u64,
+    /// Under way.
+    pub active: u64,
+    /// Waiting for their time.
+    pub delayed: u64,
+    /// Done and still kept.
+    pub completed: u64,
+    /// Given up and still kept.
+    pub failed: u64,
+    /// Whether the queue is paused.
+    pub paused: bool,
+}
+
+/// A job that was taken.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its identity.
+    pub id: JobId,
+    /// Its data.
+    pub data: JobData,
+    /// Which attempt this is, from 1. Waits without an attempt do not count.
+    pub attempt: u32,
+    /// How many attempts it has.
+    pub attempts_max: u32,
+    /// When it was queued.
+    pub created: Micros,
+    /// Whether this is the last attempt.
+    pub last: bool,
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done; a short word is kept with the job.
+    Done(String),
+    /// Spends an attempt; tried again with back-off, or failed if it was the last.
+    Retry {
+        /// Why.
+        error: String,
+    },
+    /// Spends no attempt.
+    Later {
+        /// When to come back.
+        after: Duration,
+        /// Why.
+        reason: String,
+    },
+    /// Given up at once.
+    Fail {
+        /// Why.
+        error: String,
+    },
+}
+
+/// How jobs are taken.
+#[derive(Debug, Clone)]
+pub struct WorkOptions {
+    /// Jobs under way at once.
+    pub concurrency: usize,
+    /// How long jobs under way may take after a stop.
+    pub grace: Duration,
+}
+
+/// How work ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Drained {
+    /// Jobs still under way when the grace ended.
+    pub still_running: usize,
+}
+
+/// Why the queue did not do as asked.
+#[derive(Debug, Error)]
+pub enum QueueError {
+    /// Redis did not do as asked.
+    #[error("{what}: Redis did not do as asked")]
+    Redis {
+        /// What was tried.
+        what: &'static str,
+        /// Its word.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// No room.
+    #[error("the queue holds {limit} jobs, which is its limit")]
+    Full {
+        /// The limit.
+        limit: usize,
+    },
+    /// The settings make no queue.
+    #[error("{0}")]
+    Settings(String),
+}
