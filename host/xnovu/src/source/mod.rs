@@ -3,8 +3,10 @@
 //! Owns the seam between whatever tells of a row and the admission, which reads the row itself. Promises nothing about completeness: a
 //! hint may come twice, late or never, except from the sweep, which finds everything that is owed. Never decides anything.
 
+pub mod due;
 pub mod status;
 pub mod supervisor;
+pub mod sweep;
 
 use async_trait::async_trait;
 use thiserror::Error;
@@ -12,8 +14,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use xnovu_domain::{EnterpriseId, Notification, NotificationId};
 
+pub use due::Due;
 pub use status::{Connection, Connections, StatusSender};
 pub use supervisor::{Restarts, supervise};
+pub use sweep::{Search, SearchReport, Sweep, SweepReport, SweepRequests, SweepSettings};
 
 /// On which path a row was heard of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
