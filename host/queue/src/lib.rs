@@ -9,6 +9,7 @@ mod ledger;
 mod memory;
 mod options;
 mod record;
+mod redis;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub use ledger::{Ledger, RECORD_KEPT};
 pub use memory::{JOBS_MAX, MemoryQueue};
 pub use options::{BACKOFF_MAX, JobOptions};
 pub use record::{Call, CallState, LedgerError, SendRecord};
+pub use redis::{RedisOptions, RedisQueue};
 
 /// Performs jobs.
 #[async_trait]

@@ -1,0 +1,264 @@
+//! The queue in Redis, in BullMQ's layout.
+//!
+//! Owns the use of the official client and guards its known gaps: a short wait after a lost connection, events that are drained, a worker
+//! that survives panics, job data that cannot be read. Node's BullMQ and Bull Board read and write the same keys. Promises that a finished
+//! job never swallows a new offer of its id.
+
+mod perform;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::redis::Script;
+use ::redis::aio::ConnectionManager;
+use async_trait::async_trait;
+use bullmq::options::RedisConnectionOptions;
+use bullmq::types::{BackoffStrategy, RemoveOnFinish};
+use bullmq::{BulkJob, Error, Queue, QueueOptions, Worker, WorkerOptions};
+use tokio_util::sync::CancellationToken;
+use xnovu_domain::{JobId, Priority};
+
+use crate::options::JobOptions;
+use crate::{
+    Counts, Drained, JobData, JobQueue, JobState, Ledger, Offer, Offered, QueueError, QueueName, Work, WorkOptions,
+};
+
+/// Wait after a lost connection. The client's own default leaves a worker deaf for 15 s.
+const RUN_RETRY_DELAY: Duration = Duration::from_millis(200);
+
+/// Longest time an idle worker blocks in Redis, and so the longest an idle stop takes.
+const IDLE_BLOCK: Duration = Duration::from_secs(1);
+
+/// KEYS completed, failed; ARGV key prefix of jobs, ids. Removes finished jobs; answers for each id 0 (there was none), 1 (a finished one
+/// was removed) or 2 (there is one that is not finished).
+const MAKE_ROOM: &str = "local out = {}
+for i = 2, #ARGV do
+  local id, key = ARGV[i], ARGV[1] .. ARGV[i]
+  if redis.call('ZREM', KEYS[1], id) + redis.call('ZREM', KEYS[2], id) > 0 then
+    redis.call('DEL', key, key .. ':logs', key .. ':dependencies', key .. ':processed', key .. ':failed')
+    out[#out + 1] = 1
+  elseif redis.call('EXISTS', key) == 1 then out[#out + 1] = 2
+  else out[#out + 1] = 0 end
+end
+return out";
+
+/// Where the queue is and how its jobs are tried.
+#[derive(Clone)]
+pub struct RedisOptions {
+    /// `redis://` or `rediss://`. May hold a password; never shown.
+    pub url: String,
+    /// What every key begins with. Never `bull`.
+    pub prefix: String,
+    /// How jobs are tried and kept.
+    pub jobs: JobOptions,
+}
+
+/// A queue in Redis.
+pub struct RedisQueue {
+    options: RedisOptions,
+    notifications: Queue,
+    rules: Queue,
+    connection: ConnectionManager,
+    make_room: Script,
+}
+
+fn failed(what: &'static str) -> impl Fn(Error) -> QueueError {
+    move |source| QueueError::Redis { what, source: source.into() }
+}
+
+fn refused(what: &'static str) -> impl Fn(::redis::RedisError) -> QueueError {
+    move |source| QueueError::Redis { what, source: source.into() }
+}
+
+impl RedisQueue {
+    /// Connects.
+    ///
+    /// # Errors
+    /// The URL or the prefix cannot be used, or Redis cannot be reached.
+    pub async fn connect(options: RedisOptions) -> Result<Self, QueueError> {
+        if options.prefix == "bull" {
+            return Err(QueueError::Settings("the prefix \"bull\" is that of other workers".to_owned()));
+        }
+        let client = ::redis::Client::open(options.url.as_str()).map_err(refused("read the URL"))?;
+        let connection = ConnectionManager::new(client).await.map_err(refused("connect"))?;
+        let queue = async |name: QueueName| {
+            let queue_options =
+                QueueOptions::new().connection(RedisConnectionOptions::new().url(&options.url)).prefix(&options.prefix);
+            Queue::with_options(name.as_str(), queue_options).await.map_err(failed("open the queue"))
+        };
+        let notifications = queue(QueueName::NotificationProcessing).await?;
+        let rules = queue(QueueName::RuleExecution).await?;
+        Ok(Self { options, notifications, rules, connection, make_room: Script::new(MAKE_ROOM) })
+    }
+
+    /// The ledger beside this queue.
+    #[must_use]
+    pub fn ledger(&self, kept: Duration) -> Ledger {
+        Ledger::redis(self.connection.clone(), &self.options.prefix, kept)
+    }
+
+    fn queue(&self, name: QueueName) -> &Queue {
+        match name {
+            QueueName::NotificationProcessing => &self.notifications,
+            QueueName::RuleExecution => &self.rules,
+        }
+    }
+
+    async fn room_for(&self, offers: &[Offer]) -> Result<Vec<Offered>, QueueError> {
+        let keys = self.notifications.keys();
+        let mut call = self.make_room.key(keys.completed());
+        call.key(keys.failed()).arg(keys.key_prefix());
+        for offer in offers {
+            call.arg(offer.job.as_str());
+        }
+        let mut connection = self.connection.clone();
+        let found: Vec<u8> = call.invoke_async(&mut connection).await.map_err(refused("make room for jobs"))?;
+        let word = |found| match found {
+            0 => Offered::New,
+            1 => Offered::Replaced,
+            _ => Offered::Present,
+        };
+        Ok(found.into_iter().map(word).collect())
+    }
+
+    fn job(&self, offer: &Offer) -> BulkJob {
+        let jobs = &self.options.jobs;
+        // Each job brings its own base, so that the retries of jobs that failed together do not come together. Whole milliseconds: the
+        // client drops every option where one cannot be read.
+        let base = jobs.backoff.mul_f64(0.75 + fastrand::f64() / 4.0).as_millis();
+        let options = bullmq::JobOptions::new()
+            .job_id(offer.job.as_str())
+            .priority(bullmq_priority(offer.priority))
+            .attempts(jobs.attempts)
+            .backoff(BackoffStrategy::Exponential(u64::try_from(base).unwrap_or(u64::MAX).max(1)))
+            .remove_on_complete(RemoveOnFinish::Count(jobs.keep_completed))
+            .remove_on_fail(RemoveOnFinish::Count(jobs.keep_failed));
+        let options = match offer.delay {
+            Some(delay) if !delay.is_zero() => options.delay(delay),
+            _ => options,
+        };
+        let name = QueueName::NotificationProcessing.job_name();
+        BulkJob::with_options(name, JobData::of(offer), options)
+    }
+}
+
+/// BullMQ serves lower numbers first, and 0 before all of them. The one place where priorities are turned round.
+fn bullmq_priority(priority: Priority) -> u32 {
+    Priority::MAX.get() + 1 - priority.get()
+}
+
+#[async_trait]
+impl JobQueue for RedisQueue {
+    async fn offer(&self, offers: &[Offer]) -> Result<Vec<Offered>, QueueError> {
+        if offers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let outcomes = self.room_for(offers).await?;
+        let wanted = offers.iter().zip(&outcomes).filter(|(_, outcome)| **outcome != Offered::Present);
+        let jobs: Vec<BulkJob> = wanted.map(|(offer, _)| self.job(offer)).collect();
+        self.notifications.add_bulk(jobs).await.map_err(failed("add jobs"))?;
+        Ok(outcomes)
+    }
+
+    async fn state(&self, job: &JobId) -> Result<JobState, QueueError> {
+        let state = self.notifications.get_job_state(job.as_str()).await.map_err(failed("read a job's state"))?;
+        Ok(match state {
+            bullmq::JobState::Waiting | bullmq::JobState::WaitingChildren | bullmq::JobState::Prioritized => {
+                JobState::Waiting
+            }
+            bullmq::JobState::Delayed => JobState::Delayed,
+            bullmq::JobState::Active => JobState::Active,
+            bullmq::JobState::Completed => JobState::Completed,
+            bullmq::JobState::Failed => JobState::Failed,
+            bullmq::JobState::Unknown => JobState::Missing,
+        })
+    }
+
+    async fn remove(&self, job: &JobId) -> Result<bool, QueueError> {
+        // The client's script answers yes for a job that does not exist; for one that has become active meanwhile it answers no.
+        if matches!(self.state(job).await?, JobState::Missing | JobState::Active) {
+            return Ok(false);
+        }
+        self.notifications.remove(job.as_str()).await.map_err(failed("remove a job"))
+    }
+
+    async fn counts(&self, queue: QueueName) -> Result<Counts, QueueError> {
+        let queue = self.queue(queue);
+        let counts = queue.get_job_counts().await.map_err(failed("count jobs"))?;
+        let paused = queue.is_paused().await.map_err(failed("count jobs"))?;
+        Ok(Counts {
+            waiting: counts.waiting + counts.prioritized + counts.paused,
+            active: counts.active,
+            delayed: counts.delayed,
+            completed: counts.completed,
+            failed: counts.failed,
+            paused,
+        })
+    }
+
+    async fn pause(&self, queue: QueueName) -> Result<(), QueueError> {
+        self.queue(queue).pause().await.map_err(failed("pause"))
+    }
+
+    async fn resume(&self, queue: QueueName) -> Result<(), QueueError> {
+        self.queue(queue).resume().await.map_err(failed("resume"))
+    }
+
+    async fn born(&self) -> Result<String, QueueError> {
+        let key = format!("{}:born", self.options.prefix);
+        let fresh = format!("{:016x}", fastrand::u64(..));
+        let mut connection = self.connection.clone();
+        let mut pipeline = ::redis::pipe();
+        pipeline.cmd("SET").arg(&key).arg(fresh).arg("NX").ignore().get(&key);
+        let (born,): (String,) =
+            pipeline.query_async(&mut connection).await.map_err(refused("read the queue's birth"))?;
+        Ok(born)
+    }
+
+    async fn ping(&self) -> Result<Duration, QueueError> {
+        let (mut connection, started) = (self.connection.clone(), Instant::now());
+        ::redis::cmd("PING").query_async::<String>(&mut connection).await.map_err(refused("ping"))?;
+        Ok(started.elapsed())
+    }
+
+    async fn work(
+        &self,
+        queue: QueueName,
+        options: WorkOptions,
+        work: Arc<dyn Work>,
+        stop: CancellationToken,
+    ) -> Result<Drained, QueueError> {
+        let jobs = &self.options.jobs;
+        let worker_options = WorkerOptions::new()
+            .connection(RedisConnectionOptions::new().url(&self.options.url))
+            .prefix(&self.options.prefix)
+            .concurrency(options.concurrency.max(1))
+            .lock_duration(jobs.lock)
+            .stalled_interval(jobs.stalled_interval)
+            .max_stalled_count(jobs.stalled_max)
+            .drain_delay(IDLE_BLOCK)
+            .run_retry_delay(RUN_RETRY_DELAY);
+        let processor = perform::processor(work, queue);
+        let worker =
+            Worker::with_options(queue.as_str(), processor, worker_options).await.map_err(failed("start a worker"))?;
+        // Nobody reads the events, and what nobody reads piles up.
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = async { while worker.next_event().await.is_some() {} } => stop.cancelled().await,
+        }
+        let grace_ms = u64::try_from(options.grace.as_millis()).unwrap_or(u64::MAX);
+        worker.close(grace_ms).await.map_err(failed("stop a worker"))?;
+        Ok(Drained { still_running: worker.active_count().await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_higher_priority_is_a_lower_number_and_never_zero() {
+        let number = |priority| bullmq_priority(Priority::new(priority).unwrap());
+        assert_eq!([number(1000), number(10), number(5), number(1), number(0)], [1, 991, 996, 1000, 1001]);
+    }
+}

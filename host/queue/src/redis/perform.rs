@@ -1,0 +1,74 @@
+//! One job of BullMQ, performed.
+//!
+//! Owns the passage between the client's jobs and outcomes and ours. A job that cannot be read fails with the reason and never completes
+//! silently; a panic fails the attempt and the worker goes on.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bullmq::Error;
+use bullmq::worker::CancellationToken;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use xnovu_domain::Micros;
+
+use crate::{Job, JobData, Outcome, QueueName, Work};
+
+/// Shortest delay of a job that comes back without an attempt.
+const LATER_MIN: Duration = Duration::from_millis(1);
+
+/// What the client calls for each job.
+pub(super) fn processor(
+    work: Arc<dyn Work>,
+    queue: QueueName,
+) -> impl Fn(bullmq::Job, CancellationToken) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync + 'static {
+    move |job, _cancelled| {
+        let work = Arc::clone(&work);
+        Box::pin(async move { perform(work.as_ref(), queue, &job).await })
+    }
+}
+
+async fn perform(work: &dyn Work, queue: QueueName, bull: &bullmq::Job) -> Result<Value, Error> {
+    let job = read(bull, queue).map_err(Error::Unrecoverable)?;
+    let outcome = AssertUnwindSafe(work.perform(job)).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!(job.id = bull.id(), "a job panicked");
+        Outcome::Retry { error: "the job panicked".to_owned() }
+    });
+    match outcome {
+        Outcome::Done(word) => Ok(Value::String(word)),
+        Outcome::Retry { error } => Err(Error::ProcessingError(error)),
+        Outcome::Fail { error } => Err(Error::Unrecoverable(error)),
+        Outcome::Later { after, reason } => {
+            let until = crate::clock::now().plus(after.max(LATER_MIN)).millis();
+            tracing::debug!(job.id = bull.id(), after_ms = after.as_millis(), reason, "a job comes back later");
+            if let Err(error) = bull.move_to_delayed(u64::try_from(until).unwrap_or(0)).await {
+                // Its lock runs out and the check for stalled jobs takes it over.
+                tracing::warn!(job.id = bull.id(), %error, "a job could not be delayed");
+            }
+            Err(Error::Delayed)
+        }
+    }
+}
+
+/// The job, or why it cannot be read.
+fn read(bull: &bullmq::Job, queue: QueueName) -> Result<Job, String> {
+    let said = |what: &dyn std::fmt::Display| format!("job {} cannot be performed: {what}", bull.id());
+    if bull.name() != queue.job_name() {
+        return Err(said(&format_args!("its name is {:?}, not {:?}", bull.name(), queue.job_name())));
+    }
+    let id: xnovu_domain::JobId = bull.id().parse().map_err(|error| said(&error))?;
+    let data: JobData = serde_json::from_value(bull.data().clone()).map_err(|error| said(&error))?;
+    if data.v != JobData::VERSION {
+        return Err(said(&format_args!("version {} of its data is not known", data.v)));
+    }
+    if data.enterprise_id != *id.enterprise() || data.notification_id != id.notification() {
+        return Err(said(&"its data and its id name different notifications"));
+    }
+    // As the client counts: a job that brings no number has one attempt.
+    let attempts_max = bull.opts().attempts.unwrap_or(1).max(1);
+    let attempt = bull.attempts_made() + 1;
+    let created = Micros::from_millis(i64::try_from(bull.timestamp()).unwrap_or(0));
+    Ok(Job { id, data, attempt, attempts_max, created, last: attempt >= attempts_max })
+}

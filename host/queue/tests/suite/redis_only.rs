@@ -1,0 +1,102 @@
+//! What only a queue in Redis has to show: others use the same keys, and connections break.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use xnovu_queue::{JobQueue, JobState, Outcome};
+
+use crate::support::{Notes, RedisServer, Running, job, offer, until};
+use crate::{QUEUE, in_redis};
+
+#[tokio::test]
+async fn a_job_in_redis_holds_ids_only_under_a_prefix_of_our_own() {
+    let server = RedisServer::start().await;
+    let queue = in_redis(&server).await;
+    queue.offer(&[offer(1, 10)]).await.unwrap();
+    let key = format!("xnovu-test:notification-processing:{}", job(1));
+    let data: String = server.command(&["HGET", &key, "data"]).await;
+    let want =
+        r#"{"enterpriseId":"11111111-1111-4111-8111-111111111111","notificationId":"1","origin":"realtime","v":1}"#;
+    let (data, want): (serde_json::Value, serde_json::Value) =
+        (serde_json::from_str(&data).unwrap(), serde_json::from_str(want).unwrap());
+    assert_eq!(data, want);
+    let priority: u32 = server.command(&["HGET", &key, "priority"]).await;
+    assert_eq!(priority, 991);
+    let keys: Vec<String> = server.command(&["KEYS", "*"]).await;
+    assert!(keys.iter().all(|key| key.starts_with("xnovu-test:")), "{keys:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_cannot_be_read_fails_with_the_reason() {
+    let server = RedisServer::start().await;
+    let queue = in_redis(&server).await;
+    queue.offer(&[offer(1, 10), offer(2, 10)]).await.unwrap();
+    let key = format!("xnovu-test:notification-processing:{}", job(1));
+    let _: i64 = server.command(&["HSET", &key, "data", "{not json"]).await;
+    let queue: Arc<dyn JobQueue> = Arc::new(queue);
+    let notes = Notes::done();
+    let running = Running::start(&queue, 1, &notes);
+    crate::until_state(&queue, 1, JobState::Failed).await;
+    crate::until_state(&queue, 2, JobState::Completed).await;
+    running.ended().await;
+    let reason: String = server.command(&["HGET", &key, "failedReason"]).await;
+    assert!(reason.contains("cannot be performed"), "{reason}");
+    assert_eq!(notes.seen().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_hears_again_soon_after_its_connections_were_cut() {
+    let server = RedisServer::start().await;
+    let queue: Arc<dyn JobQueue> = Arc::new(in_redis(&server).await);
+    let notes = Notes::done();
+    let running = Running::start(&queue, 1, &notes);
+    queue.offer(&[offer(1, 10)]).await.unwrap();
+    notes.until_seen(1).await;
+    let _: i64 = server.command(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+    let cut = tokio::time::Instant::now();
+    until("an offer is taken", async || queue.offer(&[offer(2, 10)]).await.ok()).await;
+    notes.until_seen(2).await;
+    assert!(cut.elapsed() < Duration::from_secs(5), "{:?}", cut.elapsed());
+    running.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emptied_redis_is_another_birth_and_the_worker_goes_on() {
+    let mut server = RedisServer::start().await;
+    let queue: Arc<dyn JobQueue> = Arc::new(in_redis(&server).await);
+    let born = queue.born().await.unwrap();
+    assert_eq!(queue.born().await.unwrap(), born);
+    let _: String = server.command(&["FLUSHALL"]).await;
+    let again = queue.born().await.unwrap();
+    assert_ne!(again, born);
+    let notes = Notes::done();
+    let running = Running::start(&queue, 1, &notes);
+    server.restart().await;
+    until("the queue answers after the restart", async || queue.born().await.ok().filter(|newborn| *newborn != again))
+        .await;
+    until("an offer is taken", async || queue.offer(&[offer(1, 10)]).await.ok()).await;
+    notes.until_seen(1).await;
+    running.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_of_a_worker_that_went_silent_is_taken_over() {
+    let server = RedisServer::start().await;
+    let queue: Arc<dyn JobQueue> = Arc::new(in_redis(&server).await);
+    queue.offer(&[offer(1, 10)]).await.unwrap();
+    // A worker of the same library takes the job by hand and never renews its lock, as one that was killed would.
+    let options = bullmq::WorkerOptions::new()
+        .connection(bullmq::options::RedisConnectionOptions::new().url(server.url()))
+        .prefix("xnovu-test")
+        .lock_duration(Duration::from_millis(300))
+        .manual_start();
+    let never = |_: bullmq::Job, _| async { Ok(serde_json::Value::Null) };
+    let silent = bullmq::Worker::with_options(QUEUE.as_str(), never, options).await.unwrap();
+    let taken = silent.get_next_job_nonblocking("token-of-a-dead-worker").await.unwrap();
+    assert_eq!(taken.unwrap().id(), job(1).as_str());
+    let notes = Notes::new(|_| Outcome::Done("done".to_owned()));
+    let running = Running::start(&queue, 1, &notes);
+    notes.until_seen(1).await;
+    crate::until_state(&queue, 1, JobState::Completed).await;
+    running.ended().await;
+}
