@@ -1,0 +1,2 @@
+//! Times one admit.
+fn main() {}

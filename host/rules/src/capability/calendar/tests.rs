@@ -1,0 +1,1 @@
+//! Civil time against chrono.

@@ -1,0 +1,91 @@
+//! States of rules that are no longer in force, for retries of what was begun under them.
+//!
+//! Owns the way from a [`Pin`] to something that runs: what is still loaded, else what the archive kept. What was found is
+//! remembered, because retries come in groups. Never changes what is in force.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use semver::Version;
+use xnovu_domain::EnterpriseId;
+
+use crate::archive::Archive;
+use crate::bindings_file::{Config, Entry, Subject};
+use crate::sandbox::Sandbox;
+use crate::set::{Bound, Plugin, Running, Set};
+use crate::{Digest, Pin};
+
+/// States remembered.
+const REMEMBERED_MAX: usize = 16;
+
+/// The states found last, the latest in front.
+#[derive(Default)]
+pub(crate) struct Pinned {
+    found: Mutex<VecDeque<(EnterpriseId, Pin, u64, Arc<Bound>)>>,
+}
+
+impl Pinned {
+    /// What a pin asks for, with the limits and grants in force now. Reads files and may compile.
+    pub(crate) fn find(
+        &self,
+        sandbox: &Sandbox,
+        archive: &Archive,
+        set: &Set,
+        current: &Bound,
+        enterprise: &EnterpriseId,
+        pin: Pin,
+    ) -> Option<Arc<Bound>> {
+        let wanted =
+            |it: &&(EnterpriseId, Pin, u64, Arc<Bound>)| it.0 == *enterprise && it.1 == pin && it.2 == set.generation();
+        if let Some((.., bound)) = self.lock().iter().find(wanted) {
+            return Some(bound.clone());
+        }
+        let config = config(archive, current, enterprise, pin.config_hash)?;
+        let plugin = plugin(sandbox, archive, set, pin.digest)?;
+        let running = Running { plugin, entry: Entry { config, ..entry(current) } };
+        let bound = Arc::new(Bound::running(current.subject.clone(), running, None));
+        let mut found = self.lock();
+        found.push_front((enterprise.clone(), pin, set.generation(), bound.clone()));
+        found.truncate(REMEMBERED_MAX);
+        Some(bound)
+    }
+
+    /// What is remembered is complete at every moment, whatever panicked.
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(EnterpriseId, Pin, u64, Arc<Bound>)>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn config(archive: &Archive, current: &Bound, enterprise: &EnterpriseId, hash: Digest) -> Option<Config> {
+    let in_force = current.running.as_ref().map(|running| running.entry.config.clone()).filter(|it| it.hash() == hash);
+    // The enterprise may have had a binding of its own where it now falls under `*`, or the other way round.
+    in_force
+        .or_else(|| archive.config(&Subject::Enterprise(enterprise.clone()), hash))
+        .or_else(|| archive.config(&Subject::Rest, hash))
+}
+
+fn plugin(sandbox: &Sandbox, archive: &Archive, set: &Set, digest: Digest) -> Option<Arc<Plugin>> {
+    let loaded = set.bindings.values().filter_map(|bound| bound.running.as_ref()).map(|running| &running.plugin);
+    if let Some(plugin) = loaded.chain(set.plugins.values()).find(|plugin| plugin.image.digest() == digest) {
+        return Some(plugin.clone());
+    }
+    let kept = archive.component(digest)?;
+    let version = Version::parse(&kept.version).ok()?;
+    let image = sandbox.in_use(digest).or_else(|| sandbox.load(&kept.wasm).ok())?;
+    Some(Arc::new(Plugin { name: kept.plugin, version, image }))
+}
+
+fn entry(current: &Bound) -> Entry {
+    let binding = &current.binding;
+    current.running.as_ref().map_or_else(
+        || Entry {
+            plugin: binding.plugin.clone(),
+            on_error: binding.policy,
+            log_guest: false,
+            config: Config::from_text("{}"),
+            limits: binding.limits,
+            grants: binding.grants.clone(),
+        },
+        |running| running.entry.clone(),
+    )
+}

@@ -1,0 +1,168 @@
+//! What a reload is to do, decided from what is loaded and what was found, and from nothing else.
+//!
+//! Owns the rule that what runs is only ever replaced by something better: whatever is missing or wrong leaves the last good state
+//! alone. Pure, so that each case is a line of a table.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use semver::Version;
+
+use crate::Digest;
+use crate::bindings_file::{BINDINGS_FILE, BindingsFile, Entry, Subject};
+use crate::report::Hinted;
+use crate::scan::{Found, FoundBindings, FoundPlugin, build_hint};
+
+/// What is loaded, as far as a plan needs to know.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Loaded {
+    pub(crate) plugins: BTreeMap<String, (Version, Digest)>,
+    pub(crate) bindings: BTreeMap<Subject, LoadedBinding>,
+    pub(crate) refused: BTreeMap<Digest, Hinted>,
+}
+
+/// What runs for a subject; None where nothing does.
+pub(crate) type LoadedBinding = Option<(Entry, Version, Digest)>;
+
+/// What a reload is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Plan {
+    pub(crate) plugins: BTreeMap<String, PluginStep>,
+    pub(crate) bindings: BTreeMap<Subject, BindingStep>,
+    pub(crate) notes: Vec<Hinted>,
+}
+
+/// What is to become of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PluginStep {
+    /// What is loaded is what was found.
+    Keep,
+    /// Something else was found.
+    Load,
+    /// Nothing that could be loaded was found. What is loaded stays for whoever runs it.
+    Refuse(Hinted),
+    /// Nobody is bound to it.
+    Leave,
+}
+
+/// What is to become of a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum BindingStep {
+    /// It runs what is written already.
+    Keep,
+    /// Bind it as it is written.
+    Bind(Entry),
+    /// What is written cannot run: the last good state goes on, if there is one.
+    Fall {
+        /// Name of the plugin, where it is known.
+        plugin: String,
+        /// What is written, where it can be read.
+        entry: Option<Entry>,
+        /// Why.
+        why: Hinted,
+    },
+}
+
+/// Decides what a reload is to do.
+pub(crate) fn plan(loaded: &Loaded, found: &Found) -> Plan {
+    let mut plan = Plan::default();
+    let entries = entries(loaded, found, &mut plan.notes);
+    let bound: BTreeSet<&str> =
+        entries.values().filter_map(|it| it.as_ref().ok()).map(|it| it.plugin.as_str()).collect();
+    let missing = bound.iter().filter(|name| !found.plugins.contains_key(**name));
+    let names = found.plugins.keys().map(String::as_str).chain(missing.copied());
+    plan.plugins =
+        names.map(|name| (name.to_owned(), plugin_step(loaded, found, name, bound.contains(name)))).collect();
+    for (subject, entry) in entries {
+        let step = match entry {
+            Ok(entry) => binding_step(loaded, found, &plan.plugins, &subject, entry),
+            Err(why) => BindingStep::Fall { plugin: String::new(), entry: None, why },
+        };
+        plan.bindings.insert(subject, step);
+    }
+    plan
+}
+
+type Entries = BTreeMap<Subject, Result<Entry, Hinted>>;
+
+/// What is written, or what ran last where nothing that could be read is.
+fn entries(loaded: &Loaded, found: &Found, notes: &mut Vec<Hinted>) -> Entries {
+    let path = found.dir.join(BINDINGS_FILE);
+    match &found.bindings {
+        FoundBindings::Read(file) => return read_entries(file, notes),
+        FoundBindings::Unreadable(why) => notes.extend(why.iter().cloned()),
+        FoundBindings::Missing if loaded.bindings.is_empty() => {
+            let note =
+                format!("{} is not there: no enterprise has rules, every notification passes as it is", path.display());
+            notes.push(Hinted::new(note));
+        }
+        FoundBindings::Missing => {
+            let note = format!("{} is gone; what it said last goes on", path.display());
+            notes.push(Hinted::new(note).hint("put an empty file there to unbind every enterprise"));
+        }
+    }
+    let last = loaded.bindings.iter().map(|(subject, binding)| {
+        let entry = binding.as_ref().map(|(entry, ..)| entry.clone());
+        (subject.clone(), entry.ok_or_else(|| Hinted::new(format!("{} cannot be read", path.display()))))
+    });
+    last.collect()
+}
+
+fn read_entries(file: &BindingsFile, notes: &mut Vec<Hinted>) -> Entries {
+    notes.extend(file.mistakes.iter().map(|mistake| Hinted::new(mistake.to_string())));
+    let entries = file.entries.iter().map(|(subject, entry)| {
+        let all =
+            |mistakes: &Vec<crate::Mistake>| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        (subject.clone(), entry.clone().map_err(|mistakes| Hinted::new(all(&mistakes))))
+    });
+    entries.collect()
+}
+
+fn plugin_step(loaded: &Loaded, found: &Found, name: &str, bound: bool) -> PluginStep {
+    if !bound {
+        return PluginStep::Leave;
+    }
+    match found.plugins.get(name) {
+        None => {
+            let why = format!("there is no directory {}", found.dir.join(name).display());
+            PluginStep::Refuse(Hinted::new(why).hint(format!("xnovu plugin new {name}")))
+        }
+        Some(Err(why)) => PluginStep::Refuse(why.clone()),
+        Some(Ok(plugin)) => match loaded.refused.get(&plugin.digest) {
+            Some(why) => PluginStep::Refuse(why.clone()),
+            None if loaded.plugins.get(name) == Some(&identity(plugin)) => PluginStep::Keep,
+            None => PluginStep::Load,
+        },
+    }
+}
+
+fn binding_step(
+    loaded: &Loaded,
+    found: &Found,
+    plugins: &BTreeMap<String, PluginStep>,
+    subject: &Subject,
+    entry: Entry,
+) -> BindingStep {
+    let plugin = entry.plugin.clone();
+    if let Some(PluginStep::Refuse(why)) = plugins.get(&plugin) {
+        return BindingStep::Fall { plugin, entry: Some(entry), why: why.clone() };
+    }
+    let Some(Ok(there)) = found.plugins.get(&plugin) else { return BindingStep::Bind(entry) };
+    let (bytes, limit) = (u64::try_from(there.wasm.len()).unwrap_or(u64::MAX), entry.limits.component_bytes);
+    if bytes > limit {
+        let why = format!("its component has {bytes} bytes; at most {limit} are allowed (limits.component_bytes)");
+        let why = Hinted::new(why).hint(build_hint(&found.dir, &plugin));
+        return BindingStep::Fall { plugin, entry: Some(entry), why };
+    }
+    let (version, digest) = identity(there);
+    match loaded.bindings.get(subject) {
+        Some(Some(running)) if *running == (entry.clone(), version, digest) => BindingStep::Keep,
+        _ => BindingStep::Bind(entry),
+    }
+}
+
+fn identity(plugin: &FoundPlugin) -> (Version, Digest) {
+    (plugin.manifest.version.clone(), plugin.digest)
+}
+
+#[cfg(test)]
+mod tests;

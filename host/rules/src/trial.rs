@@ -1,0 +1,110 @@
+//! Components tried by hand, bound to nobody.
+//!
+//! Owns what the plugin commands need: the same sandbox, limits and checks as in earnest, with every detail of how an evaluation
+//! went. Everything here blocks the thread it is called on.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use xnovu_domain::{Event, Verdict};
+
+use crate::bindings_file::Config;
+use crate::instance::{Conditions, Outcome};
+use crate::sandbox::{Image, LoadError, Sandbox, SandboxError};
+use crate::{BrokenKind, Decided, Digest, Limits, LogLine};
+
+/// A sandbox without rule threads, to try components in.
+pub struct Workbench {
+    sandbox: Arc<Sandbox>,
+}
+
+impl Workbench {
+    /// Opens a sandbox that keeps compiled components under `cache_dir`.
+    ///
+    /// # Errors
+    /// The sandbox cannot be set up.
+    pub fn open(cache_dir: &Path) -> Result<Self, SandboxError> {
+        Ok(Self { sandbox: Arc::new(Sandbox::open(cache_dir, 1)?) })
+    }
+
+    /// Loads a component. Compiling may take seconds.
+    ///
+    /// # Errors
+    /// The component is refused.
+    pub fn trial(&self, wasm: &[u8], config: &serde_json::Value, limits: Limits) -> Result<Trial, LoadError> {
+        Trial::load(self.sandbox.clone(), wasm, config, limits)
+    }
+}
+
+/// A component with a config and limits, ready to be asked. Its log is always kept.
+pub struct Trial {
+    sandbox: Arc<Sandbox>,
+    image: Arc<Image>,
+    config: Config,
+    limits: Limits,
+}
+
+/// How one evaluation went.
+#[derive(Debug, Clone)]
+pub struct Tried<T> {
+    /// The answer, or how it failed and why.
+    pub answer: Result<T, (BrokenKind, String)>,
+    /// Fuel used.
+    pub fuel: u64,
+    /// Wall time.
+    pub duration: Duration,
+    /// What the component logged.
+    pub log: Vec<LogLine>,
+}
+
+impl Trial {
+    pub(crate) fn load(
+        sandbox: Arc<Sandbox>,
+        wasm: &[u8],
+        config: &serde_json::Value,
+        limits: Limits,
+    ) -> Result<Self, LoadError> {
+        let image = sandbox.load(wasm)?;
+        Ok(Self { sandbox, image, config: Config::new(config), limits })
+    }
+
+    /// Digest of the component.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.image.digest()
+    }
+
+    /// Digest of the config.
+    #[must_use]
+    pub fn config_hash(&self) -> Digest {
+        self.config.hash()
+    }
+
+    /// Asks `validate-config`. The inner error is the component's own text, whole.
+    #[must_use]
+    pub fn validate_config(&self) -> Tried<Result<(), String>> {
+        tried(self.conditions().validate_config())
+    }
+
+    /// Asks `admit`.
+    #[must_use]
+    pub fn admit(&self, event: Event) -> Tried<Verdict> {
+        tried(self.conditions().admit(event))
+    }
+
+    /// Asks `admit` and, where it delivers, `transform`.
+    #[must_use]
+    pub fn decide(&self, event: Event) -> Tried<Decided> {
+        tried(self.conditions().decide(event))
+    }
+
+    fn conditions(&self) -> Conditions<'_> {
+        self.sandbox.conditions(&self.image, self.config.json(), &self.limits, true)
+    }
+}
+
+fn tried<T>(outcome: Outcome<T>) -> Tried<T> {
+    let Outcome { result, fuel, duration, log } = outcome;
+    Tried { answer: result.map_err(|fault| (fault.kind, fault.reason)), fuel, duration, log }
+}
