@@ -1,5 +1,8 @@
 //! One suite for both queues, and what only the one in Redis has to show.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails should say where")]
+#![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers of its API")]
+
 mod ledger;
 mod redis_only;
 mod support;

@@ -1,1 +1,0 @@
-//! The daemon's half of the line.

@@ -1,0 +1,246 @@
+//! One enterprise's way in.
+//!
+//! Owns the order of one enterprise's hints: they are taken together, their rows read in one request, judged side by side and offered in
+//! one batch.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use xnovu_domain::{Details, EnterpriseId, Event, JobId, Notification, NotificationId, Reason, Standing, Verdict};
+use xnovu_queue::{Offer, Offered};
+use xnovu_rules::{Broken, BrokenKind, FailurePolicy, Ruling};
+
+use super::Admission;
+use super::seen::Seen;
+use crate::source::{Hint, Via};
+use crate::trail::What;
+
+/// Hints taken together.
+const BATCH_MAX: usize = 200;
+
+/// How often rules may put one notification off.
+const DEFERRALS_MAX: u32 = 100;
+
+pub(super) struct Lane {
+    admission: Arc<Admission>,
+    enterprise: EnterpriseId,
+    seen: Seen,
+}
+
+/// What the rules make of a row.
+enum Admitted {
+    Offer(Offer, Option<String>),
+    Held,
+    Settled,
+}
+
+impl Lane {
+    pub(super) fn new(admission: Arc<Admission>, enterprise: EnterpriseId) -> Self {
+        Self { admission, enterprise, seen: Seen::default() }
+    }
+
+    pub(super) async fn run(mut self, mut hints: mpsc::Receiver<Hint>) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        while hints.recv_many(&mut batch, BATCH_MAX).await > 0 {
+            self.seen.at_epoch(self.admission.epoch());
+            let rows = self.read(batch.drain(..)).await;
+            self.admit_all(rows).await;
+        }
+    }
+
+    /// The rows of a batch as they are now. Rows a sweep has just read are taken as they are.
+    async fn read(&self, batch: impl Iterator<Item = Hint>) -> Vec<Notification> {
+        let mut rows: HashMap<NotificationId, Notification> = HashMap::new();
+        let mut ids = BTreeSet::new();
+        for hint in batch {
+            match hint {
+                Hint::Id { id, .. } => {
+                    ids.insert(id);
+                }
+                Hint::Rows { rows: read, via: Via::Reap, .. } => self.reap(read).await,
+                Hint::Rows { rows: read, .. } => rows.extend(read.into_iter().map(|row| (row.id, row))),
+            }
+        }
+        let ids: Vec<NotificationId> = ids.into_iter().collect();
+        if !ids.is_empty() {
+            match self.admission.store.read(&self.enterprise, &ids).await {
+                Ok(read) => rows.extend(read.rows.into_iter().map(|row| (row.id, row))),
+                Err(error) => {
+                    self.admission.metrics.store_failed("re-read");
+                    tracing::warn!(enterprise_id = %self.enterprise, rows = ids.len(), %error, "rows were not read; the sweep brings them again");
+                }
+            }
+        }
+        rows.into_values().filter(|row| row.enterprise_id == self.enterprise).collect()
+    }
+
+    async fn reap(&self, rows: Vec<Notification>) {
+        for row in rows {
+            if let Err(error) = self.admission.reaper.visit(&row).await {
+                tracing::warn!(enterprise_id = %self.enterprise, notification_id = %row.id, %error, "a stuck row was not brought back");
+            }
+        }
+    }
+
+    async fn admit_all(&mut self, rows: Vec<Notification>) {
+        let owed: Vec<Notification> = self.sort_out(rows).await;
+        if self.admission.braked() {
+            self.admission.metrics.hint_dropped();
+            return;
+        }
+        let judged = join_all(owed.into_iter().map(|row| self.admit(row))).await;
+        let mut offers = Vec::with_capacity(judged.len());
+        for (job, admitted) in judged {
+            match admitted {
+                Admitted::Offer(offer, plugin) => offers.push((offer, plugin)),
+                Admitted::Held => {
+                    self.seen.held(&job, Instant::now());
+                }
+                Admitted::Settled => {}
+            }
+        }
+        self.offer(offers).await;
+    }
+
+    /// Leaves the owed rows that were not offered a moment ago; leads the others where they belong.
+    async fn sort_out(&self, rows: Vec<Notification>) -> Vec<Notification> {
+        let (now, instant) = (self.admission.clock.now(), Instant::now());
+        let mut owed = Vec::with_capacity(rows.len());
+        for row in rows {
+            match row.standing(now) {
+                Standing::Owed if !self.seen.holds(&row.job(), instant) => owed.push(row),
+                Standing::Due(_) => self.admission.due.register(&row),
+                Standing::Retracted => self.carry_retraction(&row).await,
+                Standing::Owed | Standing::Asleep | Standing::Settled => {}
+            }
+        }
+        owed
+    }
+
+    async fn carry_retraction(&self, row: &Notification) {
+        if let Err(error) = self.admission.retractions.carry(row).await {
+            tracing::warn!(enterprise_id = %self.enterprise, notification_id = %row.id, %error, "a retraction was not carried; the sweep brings it again");
+        }
+    }
+
+    /// Asks the rules about one row and writes what they refuse or put off.
+    async fn admit(&self, row: Notification) -> (JobId, Admitted) {
+        let job = row.job();
+        let event = Event::new(row.clone(), self.admission.clock.now());
+        let admitted = match self.admission.rules.admit(event).await {
+            Ruling::Unbound => self.let_in(&row, &job, None, None),
+            Ruling::Ruled(ruled) => {
+                self.admission.metrics.ruled(&self.enterprise, "admit", ruled.answer.word(), ruled.duration, ruled.fuel);
+                let plugin = Some(format!("{}@{}", ruled.stamp.plugin, ruled.stamp.version));
+                self.follow(&row, &job, ruled.answer, plugin).await
+            }
+            Ruling::Broken(broken) => {
+                self.admission.metrics.broken(&self.enterprise, "admit", broken.kind.word());
+                self.despite(&row, &job, &broken).await
+            }
+        };
+        (job, admitted)
+    }
+
+    async fn follow(&self, row: &Notification, job: &JobId, verdict: Verdict, plugin: Option<String>) -> Admitted {
+        match verdict {
+            Verdict::Deliver { priority } => self.let_in(row, job, priority, plugin),
+            Verdict::Drop { reason } => self.turn_away(row, plugin, reason).await,
+            // The worker refuses it and says so on the row.
+            Verdict::Defer { .. } if Details::of(row).deferrals >= DEFERRALS_MAX => self.let_in(row, job, None, plugin),
+            Verdict::Defer { until, reason } => self.put_off(row, plugin, until, reason).await,
+        }
+    }
+
+    fn let_in(
+        &self,
+        row: &Notification,
+        job: &JobId,
+        priority: Option<xnovu_domain::Priority>,
+        plugin: Option<String>,
+    ) -> Admitted {
+        let origin = row.origin();
+        let priority = self.admission.priorities.of(origin, priority);
+        Admitted::Offer(Offer { job: job.clone(), origin, priority, delay: None }, plugin)
+    }
+
+    /// Writes a refusal. One that finds the row changed is forgotten: the change brings the row again.
+    async fn turn_away(&self, row: &Notification, plugin: Option<String>, reason: Reason) -> Admitted {
+        match self.admission.store.drop_seen(row, &reason).await {
+            Ok(true) => {
+                self.admission.trail.tell(&self.enterprise, row.id, What::Turned { plugin, verdict: "drop", reason });
+                Admitted::Settled
+            }
+            Ok(false) => Admitted::Settled,
+            Err(error) => self.not_written(row, "drop", &error),
+        }
+    }
+
+    async fn put_off(
+        &self,
+        row: &Notification,
+        plugin: Option<String>,
+        until: xnovu_domain::Micros,
+        reason: Reason,
+    ) -> Admitted {
+        let details = Details::of(row).with_deferral(row.scheduled_for, &reason).to_value();
+        match self.admission.store.defer_seen(row, until, details).await {
+            Ok(true) => {
+                self.admission.trail.tell(&self.enterprise, row.id, What::Turned { plugin, verdict: "defer", reason });
+                Admitted::Settled
+            }
+            Ok(false) => Admitted::Settled,
+            Err(error) => self.not_written(row, "defer", &error),
+        }
+    }
+
+    fn not_written(&self, row: &Notification, what: &'static str, error: &crate::store::StoreError) -> Admitted {
+        self.admission.metrics.store_failed(what);
+        tracing::warn!(enterprise_id = %self.enterprise, notification_id = %row.id, %error, "a verdict was not written; the sweep brings the row again");
+        Admitted::Settled
+    }
+
+    /// What the failure policy says. An evaluation that ran out of time always holds: our own load must not destroy a notification. An event
+    /// that is too large goes to the worker, which settles it FAILED with its size.
+    async fn despite(&self, row: &Notification, job: &JobId, broken: &Broken) -> Admitted {
+        match (broken.kind, broken.policy) {
+            (BrokenKind::InputTooLarge { .. }, _) => self.let_in(row, job, None, None),
+            (BrokenKind::TimedOut | BrokenKind::Overloaded, _) | (_, FailurePolicy::Hold) => {
+                let reason = broken.reason.clone();
+                tracing::warn!(enterprise_id = %self.enterprise, notification_id = %row.id, kind = broken.kind.word(), "held: the rules cannot answer");
+                self.admission.trail.tell(&self.enterprise, row.id, What::Held { reason });
+                Admitted::Held
+            }
+            (_, FailurePolicy::Deliver) => self.let_in(row, job, None, None),
+            (_, FailurePolicy::Drop) => {
+                let reason = Reason::from(format!("rules failed: {}", broken.reason));
+                self.turn_away(row, None, reason).await
+            }
+        }
+    }
+
+    async fn offer(&mut self, offers: Vec<(Offer, Option<String>)>) {
+        if offers.is_empty() {
+            return;
+        }
+        let (offers, plugins): (Vec<Offer>, Vec<Option<String>>) = offers.into_iter().unzip();
+        match self.admission.queue.offer(&offers).await {
+            Ok(outcomes) => {
+                for ((offer, plugin), outcome) in offers.iter().zip(plugins).zip(outcomes) {
+                    self.seen.offered(&offer.job, Instant::now(), self.admission.seen_for);
+                    if outcome != Offered::Present {
+                        let what = What::Offered { plugin, priority: offer.priority };
+                        self.admission.trail.tell(&self.enterprise, offer.job.notification(), what);
+                    }
+                }
+            }
+            Err(error) => {
+                self.admission.metrics.queue_failed();
+                tracing::warn!(enterprise_id = %self.enterprise, jobs = offers.len(), %error, "jobs were not offered; the sweep brings the rows again");
+            }
+        }
+    }
+}

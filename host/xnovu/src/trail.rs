@@ -1,0 +1,91 @@
+//! What happened to each notification, for whoever watches.
+//!
+//! Owns the words in which the line is told to metrics and to `xnovu dev`. A watcher that is slow misses steps; the line never waits for
+//! one. Never carries a payload or a recipient.
+
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+use xnovu_domain::{EnterpriseId, NotificationId, Priority, Reason, WorkflowKey};
+
+/// Steps kept for a watcher that lags.
+const STEPS_KEPT: usize = 4_096;
+
+/// One thing that happened to one notification.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Whose it is.
+    pub enterprise: EnterpriseId,
+    /// Which it is.
+    pub notification: NotificationId,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum What {
+    /// The daemon's rules let it in and a job was offered.
+    Offered {
+        /// The plugin that decided, as `name@version`; None where none is bound.
+        plugin: Option<String>,
+        /// The priority of the job.
+        priority: Priority,
+    },
+    /// Rules put it off or refused it, in the daemon or in the worker.
+    Turned {
+        /// The plugin that decided.
+        plugin: Option<String>,
+        /// `defer` or `drop`.
+        verdict: &'static str,
+        /// Why.
+        reason: Reason,
+    },
+    /// Rules could not answer and it waits.
+    Held {
+        /// Why, in words for operators.
+        reason: String,
+    },
+    /// Novu accepted it.
+    Sent {
+        /// The plugin that mapped it.
+        plugin: Option<String>,
+        /// The workflows that were triggered, one for each call.
+        workflows: Vec<WorkflowKey>,
+        /// How many recipients in all.
+        recipients: usize,
+        /// From the row's last change to Novu's answer.
+        after: Duration,
+    },
+    /// It was given up.
+    Failed {
+        /// Why, in words for operators.
+        reason: String,
+    },
+    /// A retraction was carried to the queue and to Novu.
+    Cancelled,
+}
+
+/// Where steps are told.
+#[derive(Debug, Clone)]
+pub struct Trail(broadcast::Sender<Step>);
+
+impl Default for Trail {
+    fn default() -> Self {
+        Self(broadcast::channel(STEPS_KEPT).0)
+    }
+}
+
+impl Trail {
+    /// Tells a step to whoever watches.
+    pub fn tell(&self, enterprise: &EnterpriseId, notification: NotificationId, what: What) {
+        // An error only says that nobody watches.
+        let _ = self.0.send(Step { enterprise: enterprise.clone(), notification, what });
+    }
+
+    /// Watches from now on.
+    #[must_use]
+    pub fn watch(&self) -> broadcast::Receiver<Step> {
+        self.0.subscribe()
+    }
+}

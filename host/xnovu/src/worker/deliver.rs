@@ -1,0 +1,221 @@
+//! One job, from claim to settlement.
+//!
+//! Owns the worker's line, readable aloud: permit, claim, judge, compose, send, settle. Promises that every way out either settles the row
+//! under the claim's fence, or ends the claim so that another attempt can take it, or leaves it to the lease. Never sends anything without
+//! a claim.
+
+use std::time::Duration;
+
+use xnovu_domain::{Details, EmptyClaim, Micros, Notification, Reason, Status, after_empty_claim};
+use xnovu_queue::{Job, Outcome, SendRecord};
+
+use super::Worker;
+use super::compose::{compose, needs_workflows};
+use super::judge::{Course, Judgement, hold_wait};
+use crate::store::{Fence, Settlement, StoreError};
+use crate::trail::What;
+
+/// Wait before a job is tried again when the database or Redis did not answer.
+const OUTAGE_WAIT: Duration = Duration::from_secs(5);
+
+/// A claimed row and what goes with it through the line.
+pub(super) struct Claimed<'a> {
+    /// The job.
+    pub(super) job: &'a Job,
+    /// The row as the claim returned it.
+    pub(super) row: Notification,
+    /// Who may write to it.
+    pub(super) fence: Fence,
+}
+
+impl Worker {
+    /// Performs one job.
+    pub(super) async fn deliver(&self, job: &Job) -> Outcome {
+        let permit = match self.gateway.permit() {
+            Ok(permit) => permit,
+            Err(not_now) => return later(not_now.after, not_now.reason.to_string()),
+        };
+        let stamp = self.store.stamp();
+        let row = match self.store.claim(&job.id, stamp).await {
+            Ok(Some(row)) => row,
+            Ok(None) => return self.read_back(job).await,
+            Err(error) => return self.store_failed("claim", &error),
+        };
+        let claimed = Claimed { job, row, fence: Fence { job: job.id.clone(), stamp } };
+        let fixed = match self.ledger.get(&job.id).await {
+            Ok(fixed) => fixed,
+            Err(error) => return self.give_back(&claimed, OUTAGE_WAIT, format!("ledger: {error}")).await,
+        };
+        let judgement = self.judge(&claimed.row, fixed.as_ref(), self.store.database_now()).await;
+        self.follow(claimed, judgement, fixed, permit).await
+    }
+
+    /// Does what was decided.
+    async fn follow(
+        &self,
+        claimed: Claimed<'_>,
+        judgement: Judgement,
+        fixed: Option<SendRecord>,
+        permit: crate::gateway::Permit,
+    ) -> Outcome {
+        let plugin = judgement.stamp.as_ref().map(|stamp| format!("{}@{}", stamp.plugin, stamp.version));
+        let partly_sent = fixed.as_ref().is_some_and(SendRecord::is_touched);
+        match judgement.course {
+            Course::Drop(_) | Course::Defer { .. } if partly_sent => self.changed_after_partial_send(claimed, fixed).await,
+            Course::Drop(reason) => self.retract(claimed, plugin, reason).await,
+            Course::Defer { until, reason } => self.defer(claimed, plugin, until, reason).await,
+            Course::Hold(reason) => self.hold(claimed, reason).await,
+            Course::Fail(reason) => self.fail(claimed, "transform", reason, fixed.as_ref()).await,
+            Course::Send { messages, grants } => {
+                let row = &claimed.row;
+                let wanted: Vec<_> = messages.iter().map(|message| message.workflow_key.clone()).collect();
+                let own = if needs_workflows(&messages, &grants) {
+                    match self.workflows.of(&row.enterprise_id, &wanted).await {
+                        Ok(own) => own,
+                        Err(error) => return self.give_back(&claimed, OUTAGE_WAIT, format!("workflows: {error}")).await,
+                    }
+                } else {
+                    std::sync::Arc::default()
+                };
+                match compose(&claimed.job.id, row, &messages, &own, &grants) {
+                    Ok(calls) => self.send(claimed, judgement.stamp, calls, fixed, permit).await,
+                    Err(refusal) => self.fail(claimed, "transform", refusal.to_string(), fixed.as_ref()).await,
+                }
+            }
+        }
+    }
+
+    /// The claim returned nothing: the row says why.
+    async fn read_back(&self, job: &Job) -> Outcome {
+        let read = match self.store.read(job.id.enterprise(), &[job.id.notification()]).await {
+            Ok(read) => read,
+            Err(error) => return self.store_failed("read", &error),
+        };
+        if let Some(bad) = read.bad.first() {
+            return Outcome::Fail { error: format!("{bad}: {}", bad.source) };
+        }
+        let now = self.store.database_now();
+        match after_empty_claim(read.rows.first(), &job.id, now) {
+            EmptyClaim::Later(at) => later(at.since(now), "leased by another attempt, or not yet due"),
+            EmptyClaim::Again => Outcome::Retry {
+                error: "the row can be claimed but the claim wrote nothing: may the key update notify.ent_notification?".to_owned(),
+            },
+            EmptyClaim::Invisible => Outcome::Retry {
+                error: "the row cannot be seen: deleted, or hidden from the key".to_owned(),
+            },
+            EmptyClaim::Over => Outcome::Done("over".to_owned()),
+        }
+    }
+
+    async fn retract(&self, claimed: Claimed<'_>, plugin: Option<String>, reason: Reason) -> Outcome {
+        let mut details = Details::of(&claimed.row).without_trouble();
+        // Our own refusal sent nothing, so there is nothing to carry to Novu.
+        details.cancelled = Some(self.store.database_now());
+        let settlement = Settlement::Retracted { reason: reason.clone(), details: details.to_value() };
+        self.settle(&claimed, &settlement, What::Turned { plugin, verdict: "drop", reason }, "dropped").await
+    }
+
+    async fn defer(&self, claimed: Claimed<'_>, plugin: Option<String>, until: Micros, reason: Reason) -> Outcome {
+        let details = Details::of(&claimed.row).with_deferral(claimed.row.scheduled_for, &reason);
+        let settlement = Settlement::Deferred { until, details: details.to_value() };
+        self.settle(&claimed, &settlement, What::Turned { plugin, verdict: "defer", reason }, "deferred").await
+    }
+
+    /// Settles FAILED, keeping what Novu has accepted so that a later episode does not send it twice.
+    pub(super) async fn fail(
+        &self,
+        claimed: Claimed<'_>,
+        stage: &str,
+        reason: String,
+        record: Option<&SendRecord>,
+    ) -> Outcome {
+        let mut details = Details::of(&claimed.row).with_error(stage, reason.clone(), self.store.database_now());
+        details.hold = None;
+        super::send::remember(&mut details, record);
+        let settlement = Settlement::Failed { details: details.to_value() };
+        match self.settle(&claimed, &settlement, What::Failed { reason: reason.clone() }, "failed").await {
+            Outcome::Done(_) => Outcome::Fail { error: reason },
+            other => other,
+        }
+    }
+
+    pub(super) async fn changed_after_partial_send(&self, claimed: Claimed<'_>, record: Option<SendRecord>) -> Outcome {
+        self.fail(claimed, "transform", "changed after partial send".to_owned(), record.as_ref()).await
+    }
+
+    /// The rules cannot answer. The row stays PROCESSING: back to PENDING would come round as a change and be asked again at once.
+    async fn hold(&self, claimed: Claimed<'_>, reason: String) -> Outcome {
+        let now = self.store.database_now();
+        let mut details = Details::of(&claimed.row);
+        let since = details.timestamp.filter(|_| details.hold.is_some()).unwrap_or(now);
+        details = details.with_error("rules", reason.clone(), since);
+        details.hold = Some(Reason::from(reason.as_str()));
+        self.trail.tell(&claimed.row.enterprise_id, claimed.row.id, What::Held { reason: reason.clone() });
+        match self.store.release(&claimed.fence, Some(details.to_value())).await {
+            Ok(_) => later(hold_wait(since, now), format!("held: {reason}")),
+            Err(error) => self.store_failed("release", &error),
+        }
+    }
+
+    /// Ends the claim without a word on the row, for trouble that is not the notification's.
+    pub(super) async fn give_back(&self, claimed: &Claimed<'_>, wait: Duration, reason: String) -> Outcome {
+        match self.store.release(&claimed.fence, None).await {
+            Ok(_) => later(wait, reason),
+            Err(error) => self.store_failed("release", &error),
+        }
+    }
+
+    /// Settles under the fence. Where that writes nothing, the row says whether it was done before, taken back, or lost to another attempt.
+    pub(super) async fn settle(&self, claimed: &Claimed<'_>, settlement: &Settlement, what: What, word: &str) -> Outcome {
+        let (job, row) = (&claimed.job.id, &claimed.row);
+        let settled = match self.store.settle(&claimed.fence, settlement).await {
+            Ok(settled) => settled,
+            Err(error) => return self.store_failed("settle", &error),
+        };
+        if settled {
+            self.metrics.ended(&row.enterprise_id, word);
+            if let What::Sent { after, .. } = &what {
+                self.metrics.sent(*after);
+            }
+            self.trail.tell(&row.enterprise_id, row.id, what);
+            self.forget(claimed).await;
+            return Outcome::Done(word.to_owned());
+        }
+        match self.store.read(job.enterprise(), &[job.notification()]).await {
+            Ok(read) => match read.rows.into_iter().next() {
+                Some(now) if now.notification_status == Status::Retracted => self.taken_back(claimed, &now).await,
+                _ => Outcome::Done("settled before".to_owned()),
+            },
+            Err(error) => self.store_failed("read", &error),
+        }
+    }
+
+    /// Somebody retracted the row while we held it.
+    async fn taken_back(&self, claimed: &Claimed<'_>, row: &Notification) -> Outcome {
+        match self.retractions.cancel(row, &claimed.job.id).await {
+            Ok(_) => Outcome::Done("retracted".to_owned()),
+            Err(error) => later(OUTAGE_WAIT, format!("retraction: {error}")),
+        }
+    }
+
+    /// The ledger's record has done its work. One that stays behind expires by itself.
+    async fn forget(&self, claimed: &Claimed<'_>) {
+        if let Err(error) = self.ledger.remove(&claimed.job.id).await {
+            tracing::debug!(job.id = %claimed.job.id, %error, "the ledger's record was left to expire");
+        }
+    }
+
+    /// The database did not do as asked. An outage judges nobody; anything else spends an attempt, so that it becomes visible.
+    pub(super) fn store_failed(&self, what: &str, error: &StoreError) -> Outcome {
+        self.metrics.store_failed(what);
+        if error.is_outage() {
+            later(OUTAGE_WAIT, format!("{what}: {error}"))
+        } else {
+            Outcome::Retry { error: format!("{what}: {error}") }
+        }
+    }
+}
+
+pub(super) fn later(after: Duration, reason: impl Into<String>) -> Outcome {
+    Outcome::Later { after, reason: reason.into() }
+}

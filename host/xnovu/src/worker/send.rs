@@ -1,0 +1,287 @@
+//! From prepared calls to Novu's answers.
+//!
+//! Owns the order that makes a retry safe: what is sent is fixed in the ledger before the first call, a call is marked before it is made,
+//! and a body that changed after one call was accepted or may have been is not sent. No record, no call.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use xnovu_domain::{AcceptedChunk, Answer, Backoff, Details, Disposition, disposition};
+use xnovu_queue::{Call, CallState, Outcome, SendRecord};
+use xnovu_rules::Stamp;
+
+use super::Worker;
+use super::compose::PreparedCall;
+use super::deliver::Claimed;
+use crate::gateway::{Permit, TriggerCall, TriggerResult};
+use crate::store::Settlement;
+use crate::trail::What;
+
+/// Lease that must be left beside the longest wait for an answer.
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
+
+/// Wait before a ledger that did not answer is asked again.
+const LEDGER_WAIT: Duration = Duration::from_secs(5);
+
+/// Waits while Novu does not judge: outages, rate limits, timeouts.
+const POSTPONE: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(60) };
+
+/// A sending under way.
+struct Sending<'a> {
+    claimed: Claimed<'a>,
+    plugin: Option<String>,
+    calls: Vec<PreparedCall>,
+    record: SendRecord,
+    permit: Permit,
+    leased_at: Instant,
+    /// Transaction ids an earlier attempt may have sent: they may reach their recipients twice.
+    doubtful: Vec<String>,
+}
+
+/// Why the calls ended before the last.
+enum Stop {
+    Refused(String),
+    Retry(String),
+    Postpone(Duration, String),
+    LeaseLost,
+    Ledger(String),
+    Store(crate::store::StoreError),
+}
+
+impl Worker {
+    /// Sends the calls and settles the row.
+    pub(super) async fn send(
+        &self,
+        claimed: Claimed<'_>,
+        stamp: Option<Stamp>,
+        calls: Vec<PreparedCall>,
+        fixed: Option<SendRecord>,
+        permit: Permit,
+    ) -> Outcome {
+        let leased_at = Instant::now();
+        let record = match self.fix(&claimed, stamp.as_ref(), &calls, fixed).await {
+            Ok(Some(record)) => record,
+            Ok(None) => {
+                let stands = self.ledger.get(&claimed.job.id).await.ok().flatten();
+                return self.changed_after_partial_send(claimed, stands).await;
+            }
+            Err(reason) => return self.give_back(&claimed, LEDGER_WAIT, reason).await,
+        };
+        let plugin = stamp.map(|stamp| format!("{}@{}", stamp.plugin, stamp.version));
+        let doubtful = doubtful(&record);
+        let mut sending = Sending { claimed, plugin, calls, record, permit, leased_at, doubtful };
+        match self.make_calls(&mut sending).await {
+            Ok(()) => self.settle_sent(sending).await,
+            Err(stop) => self.stopped(sending, stop).await,
+        }
+    }
+
+    /// Fixes what is sent. None: another body was sent, or may have been, under this job.
+    async fn fix(
+        &self,
+        claimed: &Claimed<'_>,
+        stamp: Option<&Stamp>,
+        calls: &[PreparedCall],
+        fixed: Option<SendRecord>,
+    ) -> Result<Option<SendRecord>, String> {
+        let fresh = self.fresh_record(claimed, stamp, calls, fixed.as_ref());
+        let job = &claimed.job.id;
+        let stands = match fixed {
+            Some(fixed) => fixed,
+            None => self.ledger.open(job, &fresh).await.map_err(|error| format!("ledger: {error}"))?,
+        };
+        if stands.same_bodies(&fresh) {
+            return Ok(Some(stands));
+        }
+        if stands.is_touched() {
+            return Ok(None);
+        }
+        let stands = self.ledger.replace(job, &stands, &fresh).await.map_err(|error| format!("ledger: {error}"))?;
+        Ok(stands.same_bodies(&fresh).then_some(stands))
+    }
+
+    /// The record of these calls, with those an earlier episode had accepted already done.
+    fn fresh_record(
+        &self,
+        claimed: &Claimed<'_>,
+        stamp: Option<&Stamp>,
+        calls: &[PreparedCall],
+        fixed: Option<&SendRecord>,
+    ) -> SendRecord {
+        let accepted = Details::of(&claimed.row).accepted;
+        let call = |call: &PreparedCall| {
+            let earlier = accepted.iter().find(|chunk| chunk.hash == call.hash);
+            Call {
+                hash: call.hash.clone(),
+                transaction_id: earlier.map_or(&call.transaction_id, |chunk| &chunk.transaction_id).clone(),
+                generation: 0,
+                state: if earlier.is_some() { CallState::Accepted } else { CallState::Fresh },
+            }
+        };
+        let now_ms = self.store.database_now().millis();
+        SendRecord {
+            plugin_digest: stamp.map(|stamp| stamp.digest.to_string()),
+            config_hash: stamp.map(|stamp| stamp.config_hash.to_string()),
+            now_ms: fixed.map_or(now_ms, |record| record.now_ms),
+            since_ms: fixed.map_or(now_ms, |record| record.since_ms),
+            calls: calls.iter().map(call).collect(),
+        }
+    }
+
+    async fn make_calls(&self, sending: &mut Sending<'_>) -> Result<(), Stop> {
+        for index in 0..sending.calls.len() {
+            if sending.record.calls[index].state == CallState::Accepted {
+                continue;
+            }
+            self.keep_lease(sending).await?;
+            sending.permit.check().map_err(|not_now| Stop::Postpone(not_now.after, not_now.reason.to_string()))?;
+            self.mark(sending, index, CallState::Sending, 0).await?;
+            let result = self.call(sending, index).await;
+            self.judge_answer(sending, index, result).await?;
+        }
+        Ok(())
+    }
+
+    async fn call(&self, sending: &Sending<'_>, index: usize) -> TriggerResult {
+        let prepared = &sending.calls[index];
+        let generation = sending.record.calls[index].generation;
+        let started = Instant::now();
+        let result = self
+            .gateway
+            .trigger(&TriggerCall {
+                body: prepared.body.clone(),
+                transaction_id: prepared.transaction_id.clone(),
+                idempotency_key: format!("{}-g{generation}", prepared.transaction_id),
+            })
+            .await;
+        self.metrics.called(&result.answer, started.elapsed());
+        result
+    }
+
+    async fn judge_answer(&self, sending: &mut Sending<'_>, index: usize, result: TriggerResult) -> Result<(), Stop> {
+        let why = result.detail.clone().unwrap_or_else(|| answer_in_words(&result.answer));
+        match disposition(&result.answer, self.gateway.outage()) {
+            Disposition::Accepted => {
+                // The last acceptance is written onto the row next; until then "sending" says what a reader must assume.
+                if index + 1 < sending.calls.len() {
+                    self.mark(sending, index, CallState::Accepted, 0).await
+                } else {
+                    sending.record.calls[index].state = CallState::Accepted;
+                    Ok(())
+                }
+            }
+            Disposition::Refused => {
+                self.mark(sending, index, CallState::Refused, 0).await?;
+                Err(Stop::Refused(why))
+            }
+            Disposition::Retry => {
+                self.mark(sending, index, CallState::Fresh, 1).await?;
+                Err(Stop::Retry(why))
+            }
+            Disposition::Postpone { next_generation, uncertain } => {
+                let state = if uncertain { CallState::Uncertain } else { CallState::Fresh };
+                self.mark(sending, index, state, u32::from(next_generation)).await?;
+                let wait = result.retry_after.unwrap_or_else(|| POSTPONE.equal_jitter(1, fastrand::f64()));
+                Err(Stop::Postpone(wait, why))
+            }
+            Disposition::Locked => {
+                self.mark(sending, index, CallState::Fresh, 1).await?;
+                Err(Stop::Postpone(POSTPONE.cap, format!("Novu refuses the key: {why}")))
+            }
+        }
+    }
+
+    /// Writes what is known of a call before anything else happens. A call that may have been made stays so until Novu says otherwise.
+    async fn mark(&self, sending: &mut Sending<'_>, index: usize, state: CallState, generations: u32) -> Result<(), Stop> {
+        let call = &mut sending.record.calls[index];
+        call.generation += generations;
+        let was_uncertain = matches!(call.state, CallState::Uncertain);
+        call.state = match state {
+            CallState::Sending if was_uncertain => CallState::Uncertain,
+            state => state,
+        };
+        let (state, generation) = (call.state, call.generation);
+        let job = &sending.claimed.job.id;
+        self.ledger.mark(job, index, state, generation).await.map_err(|error| Stop::Ledger(format!("ledger: {error}")))
+    }
+
+    /// No call starts without lease left for its timeout.
+    async fn keep_lease(&self, sending: &mut Sending<'_>) -> Result<(), Stop> {
+        if sending.leased_at.elapsed() + self.call_timeout + LEASE_MARGIN < xnovu_domain::LEASE {
+            return Ok(());
+        }
+        let (stamp, at) = (self.store.stamp(), Instant::now());
+        if !self.store.renew(&sending.claimed.fence, stamp).await.map_err(Stop::Store)? {
+            return Err(Stop::LeaseLost);
+        }
+        sending.claimed.fence.stamp = stamp;
+        sending.leased_at = at;
+        Ok(())
+    }
+
+    async fn settle_sent(&self, sending: Sending<'_>) -> Outcome {
+        let mut details = Details::of(&sending.claimed.row).without_trouble();
+        details.uncertain.extend(sending.doubtful);
+        details.novu_transaction_ids = sending.record.calls.iter().map(|call| call.transaction_id.clone()).collect();
+        let what = What::Sent {
+            plugin: sending.plugin,
+            workflows: sending.calls.iter().map(|call| call.workflow_key.clone()).collect(),
+            recipients: sending.calls.iter().map(|call| call.recipients).sum(),
+            after: self.store.database_now().since(sending.claimed.job.id.episode()),
+        };
+        self.settle(&sending.claimed, &Settlement::Sent { details: details.to_value() }, what, "sent").await
+    }
+
+    async fn stopped(&self, sending: Sending<'_>, stop: Stop) -> Outcome {
+        let Sending { claimed, record, .. } = sending;
+        match stop {
+            Stop::Refused(why) => self.fail(claimed, "trigger", why, Some(&record)).await,
+            Stop::Retry(why) if claimed.job.last => self.fail(claimed, "trigger", why, Some(&record)).await,
+            Stop::Retry(why) => match self.store.release(&claimed.fence, None).await {
+                Ok(_) => Outcome::Retry { error: why },
+                Err(error) => self.store_failed("release", &error),
+            },
+            Stop::Postpone(wait, why) => {
+                let waited = self.store.database_now().millis() - record.since_ms;
+                if waited >= i64::try_from(self.give_up_after.as_millis()).unwrap_or(i64::MAX) {
+                    let why = format!("gave up after {} s without a verdict of Novu: {why}", waited / 1_000);
+                    return self.fail(claimed, "trigger", why, Some(&record)).await;
+                }
+                self.give_back(&claimed, wait, why).await
+            }
+            Stop::LeaseLost => Outcome::Done("lease lost".to_owned()),
+            Stop::Ledger(why) => self.give_back(&claimed, LEDGER_WAIT, why).await,
+            Stop::Store(error) => self.store_failed("renew", &error),
+        }
+    }
+}
+
+/// Keeps on the row what the ledger knows: accepted calls by hash, and calls that may have been carried out.
+pub(super) fn remember(details: &mut Details, record: Option<&SendRecord>) {
+    for call in record.into_iter().flat_map(|record| &record.calls) {
+        match call.state {
+            CallState::Accepted if details.accepted.iter().all(|chunk| chunk.hash != call.hash) => {
+                let (hash, transaction_id) = (call.hash.clone(), call.transaction_id.clone());
+                details.accepted.push(AcceptedChunk { hash, transaction_id });
+            }
+            CallState::Sending | CallState::Uncertain if !details.uncertain.contains(&call.transaction_id) => {
+                details.uncertain.push(call.transaction_id.clone());
+            }
+            _ => {}
+        }
+    }
+}
+
+fn doubtful(record: &SendRecord) -> Vec<String> {
+    let perhaps_sent = |call: &&Call| matches!(call.state, CallState::Sending | CallState::Uncertain);
+    record.calls.iter().filter(perhaps_sent).map(|call| call.transaction_id.clone()).collect()
+}
+
+fn answer_in_words(answer: &Answer) -> String {
+    match answer {
+        Answer::Unsent => "no connection to Novu".to_owned(),
+        Answer::Lost => "no answer from Novu".to_owned(),
+        Answer::Http { status, word: Some(word), .. } => format!("Novu answered HTTP {status}: {word}"),
+        Answer::Http { status, .. } => format!("Novu answered HTTP {status}"),
+    }
+}
