@@ -4,6 +4,8 @@
 //! hint may come twice, late or never, except from the sweep, which finds everything that is owed. Never decides anything.
 
 pub mod due;
+pub mod phoenix;
+pub mod realtime;
 pub mod status;
 pub mod supervisor;
 pub mod sweep;

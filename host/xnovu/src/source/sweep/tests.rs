@@ -273,8 +273,8 @@ async fn requests_coalesce_into_one_round_of_their_enterprises() {
     bench.run(20 * SECOND, asking).await;
     assert_eq!(bench.rows.rounds(Search::Owed, "b", bench.start), [0, 5].map(Duration::from_secs));
     assert_eq!(bench.rows.rounds(Search::Retracted, "b", bench.start), [0, 5].map(Duration::from_secs));
-    assert_eq!(bench.rows.rounds(Search::Expired, "b", bench.start), [SECOND * 0]);
-    assert_eq!(bench.rows.rounds(Search::Owed, "a", bench.start), [SECOND * 0]);
+    assert_eq!(bench.rows.rounds(Search::Expired, "b", bench.start), [Duration::ZERO]);
+    assert_eq!(bench.rows.rounds(Search::Owed, "a", bench.start), [Duration::ZERO]);
     assert!(bench.rows.asked(Search::Owed).iter().all(|(enterprise, _)| enterprise != "stranger"));
 }
 
