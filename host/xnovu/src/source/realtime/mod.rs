@@ -14,7 +14,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::{SinkExt, StreamExt};
 use reqwest::Url;
-use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -28,8 +27,8 @@ use xnovu_domain::EnterpriseId;
 
 use super::phoenix::{self, VERSION};
 use super::{Connection, EventSource, Hint, SourceError, StatusSender, SweepRequests};
-use crate::config::Supabase;
-use crate::store::http::{CONNECT_TIMEOUT, ClientError, USER_AGENT, tls};
+use crate::config::{Sources, Supabase};
+use crate::store::http::{CONNECT_TIMEOUT, USER_AGENT, tls};
 use plan::Group;
 use session::{Effect, Session};
 
@@ -44,25 +43,10 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Settings that make no source.
-#[derive(Debug, Error)]
-pub enum RealtimeError {
-    /// TLS.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-    /// The base URL.
-    #[error("{url:?} is no base URL for Realtime")]
-    Url {
-        /// What was set.
-        url: String,
-    },
-}
-
 /// One socket and its channels.
 pub struct Realtime {
     name: String,
-    url: Url,
-    connector: Connector,
+    supabase: Supabase,
     groups: Vec<Group>,
     enterprises: Vec<EnterpriseId>,
     timing: Timing,
@@ -70,29 +54,18 @@ pub struct Realtime {
 }
 
 /// As many sockets as the enterprises need. Each is to be supervised on its own.
-///
-/// # Errors
-/// The settings make no connection.
-pub fn sources(
+#[must_use]
+pub fn realtime_sources(
     supabase: &Supabase,
+    settings: Sources,
     enterprises: &[EnterpriseId],
-    timing: Timing,
     requests: &Arc<SweepRequests>,
-) -> Result<Vec<Arc<dyn EventSource>>, RealtimeError> {
-    let url = url(supabase).ok_or_else(|| RealtimeError::Url { url: supabase.url.clone() })?;
-    let connector = Connector::Rustls(Arc::new(tls()?));
-    let source = |(index, groups): (usize, Vec<Group>)| -> Arc<dyn EventSource> {
-        Arc::new(Realtime {
-            name: format!("realtime-{}", index + 1),
-            url: url.clone(),
-            connector: connector.clone(),
-            enterprises: groups.concat(),
-            groups,
-            timing,
-            requests: Arc::clone(requests),
-        })
+) -> Vec<Arc<dyn EventSource>> {
+    let timing = Timing::with_heartbeat(settings.heartbeat);
+    let source = |(index, groups)| -> Arc<dyn EventSource> {
+        Arc::new(Realtime::new(index + 1, supabase, groups, timing, Arc::clone(requests)))
     };
-    Ok(plan::sockets(enterprises).into_iter().enumerate().map(source).collect())
+    plan::sockets(enterprises).into_iter().enumerate().map(source).collect()
 }
 
 fn url(supabase: &Supabase) -> Option<Url> {
@@ -136,13 +109,27 @@ impl EventSource for Realtime {
 }
 
 impl Realtime {
+    fn new(
+        number: usize,
+        supabase: &Supabase,
+        groups: Vec<Group>,
+        timing: Timing,
+        requests: Arc<SweepRequests>,
+    ) -> Self {
+        let (name, enterprises) = (format!("realtime-{number}"), groups.concat());
+        Self { name, supabase: supabase.clone(), groups, enterprises, timing, requests }
+    }
+
     async fn connect(&self) -> Result<Socket, SourceError> {
-        let mut request = self.url.as_str().into_client_request().map_err(could_not_connect)?;
+        let bad_url = || SourceError::Settings("the base URL of the project makes no WebSocket URL".to_owned());
+        let url = url(&self.supabase).ok_or_else(bad_url)?;
+        let connector = Connector::Rustls(Arc::new(tls().map_err(|error| SourceError::Settings(error.to_string()))?));
+        let mut request = url.as_str().into_client_request().map_err(could_not_connect)?;
         request.headers_mut().insert("user-agent", HeaderValue::from_static(USER_AGENT));
         let config = WebSocketConfig::default()
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
-        let connecting = connect_async_tls_with_config(request, Some(config), true, Some(self.connector.clone()));
+        let connecting = connect_async_tls_with_config(request, Some(config), true, Some(connector));
         match timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(connected) => connected.map(|(socket, _)| socket).map_err(could_not_connect),
             Err(_) => Err(SourceError::Silent("no connection within 10 s")),
@@ -153,7 +140,7 @@ impl Realtime {
 /// An error that quotes a URL would show the key.
 fn could_not_connect(error: tungstenite::Error) -> SourceError {
     match error {
-        tungstenite::Error::Url(_) => SourceError::Settings("the URL of the project makes no WebSocket URL".to_owned()),
+        tungstenite::Error::Url(_) => SourceError::Settings("the server cannot be reached by its URL".to_owned()),
         error => SourceError::Connect(Box::new(error)),
     }
 }
