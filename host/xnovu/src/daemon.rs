@@ -1,1 +1,143 @@
 //! Assembles the daemon.
+//!
+//! Owns which tasks a daemon is made of and how they are joined. Sources end when `stop` is cancelled; the admission ends when no source
+//! is left, so that nothing it has heard of is forgotten.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use xnovu_domain::EnterpriseId;
+use xnovu_queue::{JobQueue, QueueName};
+
+use crate::admission::Admission;
+use crate::parts::Parts;
+use crate::reaper::Reaper;
+use crate::source::due::Due;
+use crate::source::realtime::realtime_sources;
+use crate::source::sweep::{Sweep, SweepReport, SweepRequests, SweepSettings};
+use crate::source::{Connections, EventSource, Hint, Restarts, StatusSender, supervise};
+use crate::tasks::Tasks;
+
+/// Hints on their way to the lanes.
+const HINTS_MAX: usize = 10_000;
+
+/// Waiting jobs at which the sweep pauses, and at which it goes on.
+const HIGH_WATER: u64 = 50_000;
+const LOW_WATER: u64 = 25_000;
+
+/// Time between two looks at the queue.
+const QUEUE_WATCH: Duration = Duration::from_secs(1);
+
+/// A running daemon, as those see it who watch.
+pub struct Daemon {
+    /// The enterprises it serves.
+    pub enterprises: Vec<EnterpriseId>,
+    /// How each subscription stands.
+    pub connections: watch::Receiver<Connections>,
+    /// How the sweeps stand.
+    pub sweeps: watch::Receiver<SweepReport>,
+}
+
+impl Daemon {
+    /// Starts the daemon's tasks.
+    #[must_use]
+    pub fn start(
+        parts: &Parts,
+        enterprises: Vec<EnterpriseId>,
+        tasks: &Tasks,
+        stop: &CancellationToken,
+    ) -> Self {
+        let requests = Arc::new(SweepRequests::default());
+        let sockets = realtime_sources(&parts.config.supabase, parts.config.sources, &enterprises, &requests);
+        let (hints, heard) = mpsc::channel(HINTS_MAX);
+        let (brake, braked) = watch::channel(false);
+        let epoch = Arc::new(AtomicU64::new(0));
+        let settings = SweepSettings::with_period(parts.config.sources.sweep_interval);
+        let due = Arc::new(Due::new(settings.horizon, Arc::clone(&parts.clock)));
+        let admission = Arc::new(admission(parts, Arc::clone(&due), braked.clone(), Arc::clone(&epoch)));
+        tasks.spawn("admission", admission.run(enterprises.clone(), heard, tasks.clone()));
+        tasks.spawn("queue watch", watch_queue(Arc::clone(&parts.queue), brake, epoch, stop.clone()));
+        start_due(due, hints.clone(), tasks, stop);
+        let connections = start_realtime(parts, &enterprises, sockets, &hints, tasks, stop);
+        let sweep = Sweep::new(Arc::clone(&parts.store), enterprises.clone(), settings, requests, braked);
+        let sweeps = sweep.watch();
+        let stopped = stop.clone();
+        tasks.spawn("sweep", async move { sweep.run(&hints, &stopped).await });
+        Self { enterprises, connections, sweeps }
+    }
+}
+
+fn admission(parts: &Parts, due: Arc<Due>, brake: watch::Receiver<bool>, epoch: Arc<AtomicU64>) -> Admission {
+    let reaper = Reaper {
+        store: Arc::clone(&parts.store),
+        queue: Arc::clone(&parts.queue),
+        priorities: parts.config.priorities,
+        trail: parts.trail.clone(),
+        metrics: Arc::clone(&parts.metrics),
+    };
+    Admission {
+        store: Arc::clone(&parts.store),
+        rules: Arc::clone(&parts.rules) as _,
+        queue: Arc::clone(&parts.queue),
+        due,
+        retractions: Arc::clone(&parts.retractions),
+        reaper: Arc::new(reaper),
+        priorities: parts.config.priorities,
+        seen_for: parts.config.sources.sweep_interval * 2,
+        clock: Arc::clone(&parts.clock),
+        brake,
+        epoch,
+        trail: parts.trail.clone(),
+        metrics: Arc::clone(&parts.metrics),
+    }
+}
+
+fn start_due(due: Arc<Due>, hints: mpsc::Sender<Hint>, tasks: &Tasks, stop: &CancellationToken) {
+    let stop = stop.clone();
+    tasks.spawn("due", async move { due.run(&hints, &stop).await });
+}
+
+fn start_realtime(
+    parts: &Parts,
+    enterprises: &[EnterpriseId],
+    sockets: Vec<Arc<dyn EventSource>>,
+    hints: &mpsc::Sender<Hint>,
+    tasks: &Tasks,
+    stop: &CancellationToken,
+) -> watch::Receiver<Connections> {
+    let status = StatusSender::new(enterprises, Arc::clone(&parts.clock));
+    let restarts = Restarts::from_base(parts.config.sources.reconnect_delay);
+    for source in sockets {
+        tasks.spawn("realtime", supervise(source, restarts, hints.clone(), status.clone(), stop.clone()));
+    }
+    status.watch()
+}
+
+/// Lets the sweep pause while the queue is full enough, and makes the lanes forget their offers when the queue was emptied.
+async fn watch_queue(
+    queue: Arc<dyn JobQueue>,
+    brake: watch::Sender<bool>,
+    epoch: Arc<AtomicU64>,
+    stop: CancellationToken,
+) {
+    let mut born: Option<String> = None;
+    while stop.run_until_cancelled(tokio::time::sleep(QUEUE_WATCH)).await.is_some() {
+        // A queue that does not answer says nothing: what is known stays.
+        if let Ok(counts) = queue.counts(QueueName::NotificationProcessing).await {
+            brake.send_if_modified(|braked| {
+                let wanted = counts.waiting >= if *braked { LOW_WATER } else { HIGH_WATER };
+                std::mem::replace(braked, wanted) != wanted
+            });
+        }
+        if let Ok(now) = queue.born().await {
+            if born.as_ref().is_some_and(|before| *before != now) {
+                tracing::warn!("the queue was emptied; everything owed is offered again");
+                epoch.fetch_add(1, Ordering::Relaxed);
+            }
+            born = Some(now);
+        }
+    }
+}

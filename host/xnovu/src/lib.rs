@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod gateway;
 pub mod http;
 pub mod metrics;
+pub mod parts;
 pub mod reaper;
 pub mod retraction;
 pub mod shutdown;

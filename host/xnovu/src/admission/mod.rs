@@ -8,10 +8,9 @@ mod seen;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{mpsc, watch};
 use xnovu_domain::{EnterpriseId, Priorities};
 use xnovu_queue::JobQueue;
 use xnovu_rules::Rules;
@@ -52,7 +51,7 @@ pub struct Admission {
     /// Wall time.
     pub clock: Arc<dyn Clock>,
     /// Whether the queue is full enough.
-    pub brake: Arc<AtomicBool>,
+    pub brake: watch::Receiver<bool>,
     /// Counts how often what was remembered of offers became worthless.
     pub epoch: Arc<AtomicU64>,
     /// Who watches.
@@ -62,30 +61,18 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Opens a lane for each enterprise and leads hints into them until no source is left or `stop` is cancelled.
-    pub async fn run(
-        self: Arc<Self>,
-        enterprises: &[EnterpriseId],
-        mut hints: mpsc::Receiver<Hint>,
-        tasks: &Tasks,
-        stop: CancellationToken,
-    ) {
+    /// Opens a lane for each enterprise and leads hints into them until no source is left. What the lanes hold then is still done.
+    pub async fn run(self: Arc<Self>, enterprises: Vec<EnterpriseId>, mut hints: mpsc::Receiver<Hint>, tasks: Tasks) {
         let lanes: HashMap<EnterpriseId, mpsc::Sender<Hint>> =
-            enterprises.iter().map(|enterprise| (enterprise.clone(), self.open_lane(enterprise, tasks))).collect();
-        loop {
-            let hint = tokio::select! {
-                hint = hints.recv() => hint,
-                () = stop.cancelled() => None,
-            };
-            let Some(hint) = hint else { break };
+            enterprises.into_iter().map(|enterprise| (enterprise.clone(), self.open_lane(enterprise, &tasks))).collect();
+        while let Some(hint) = hints.recv().await {
             self.lead(&lanes, hint);
         }
-        // Dropping the senders lets every lane finish what it holds.
     }
 
-    fn open_lane(self: &Arc<Self>, enterprise: &EnterpriseId, tasks: &Tasks) -> mpsc::Sender<Hint> {
+    fn open_lane(self: &Arc<Self>, enterprise: EnterpriseId, tasks: &Tasks) -> mpsc::Sender<Hint> {
         let (sender, receiver) = mpsc::channel(LANE_HINTS_MAX);
-        let lane = Lane::new(Arc::clone(self), enterprise.clone());
+        let lane = Lane::new(Arc::clone(self), enterprise);
         tasks.spawn("admission lane", lane.run(receiver));
         sender
     }
@@ -106,6 +93,6 @@ impl Admission {
     }
 
     fn braked(&self) -> bool {
-        self.brake.load(Ordering::Relaxed)
+        *self.brake.borrow()
     }
 }

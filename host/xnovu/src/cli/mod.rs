@@ -1,4 +1,102 @@
 //! The command line: one file a verb.
+//!
+//! Owns the verbs, their flags and their exit codes. Never decides anything a verb is for.
 
+mod daemon;
+mod dev;
 pub mod output;
 pub mod plugin;
+mod serve;
+mod worker;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Layers, Mistakes};
+use output::{Format, Output};
+
+/// Exit code of settings that are missing or wrong (EX_USAGE of sysexits.h).
+const EXIT_SETTINGS: u8 = 64;
+
+/// The rule-engine host for notifications.
+///
+/// Companies put notification rows into Supabase; their own rules, sandboxed WebAssembly components, decide which are sent, when and how;
+/// Novu delivers them. Start with `xnovu dev`.
+#[derive(Parser)]
+#[command(name = "xnovu", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// How results are written.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Hear of notifications, let the rules decide, queue jobs.
+    Daemon(daemon::DaemonCommand),
+    /// Take jobs, let the rules map them, trigger Novu.
+    #[command(subcommand)]
+    Worker(worker::WorkerCommand),
+    /// Try everything on this machine: a local Supabase and Novu, daemon, worker and sample plugins in one process.
+    Dev(dev::DevArgs),
+}
+
+/// Flags every long-running command has.
+#[derive(Args, Clone, Default)]
+struct CommonArgs {
+    /// Directory of bindings.toml and the plugins [default: plugins]
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<String>,
+
+    /// Jobs performed at a time by one worker [default: 5]
+    #[arg(long, value_name = "N")]
+    concurrency: Option<usize>,
+
+    /// debug, info, warn or error [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+impl CommonArgs {
+    fn put_into(&self, layers: &mut Layers) {
+        layers.set_flag("XNOVU_PLUGINS", self.plugins.as_ref());
+        layers.set_flag("WORKER_CONCURRENCY", self.concurrency);
+        layers.set_flag("DAEMON_LOG_LEVEL", self.log_level.as_ref());
+    }
+}
+
+/// Runs a command and says how it ended.
+pub async fn run(cli: Cli) -> ExitCode {
+    let layers = Layers::of_process(Path::new("."));
+    let no_color = layers.as_ref().is_ok_and(|layers| layers.get("NO_COLOR").is_some());
+    let output = Output::new(cli.output, no_color);
+    let ended = match layers {
+        Ok(layers) => dispatch(cli.command, layers, output).await,
+        Err(error) => Err(anyhow::Error::msg(error)),
+    };
+    ended.unwrap_or_else(|error| {
+        output.note(&format!("error: {error:#}"));
+        if error.is::<Mistakes>() { ExitCode::from(EXIT_SETTINGS) } else { ExitCode::FAILURE }
+    })
+}
+
+async fn dispatch(command: Command, layers: Layers, output: Output) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Daemon(daemon) => daemon::run(daemon, layers, output).await,
+        Command::Worker(worker) => worker::run(worker, layers, output).await,
+        Command::Dev(dev) => dev::run(dev, layers, output).await,
+    }
+}
+
+/// The settings of a long-running command, and its log.
+fn settle(common: &CommonArgs, mut layers: Layers) -> anyhow::Result<Config> {
+    common.put_into(&mut layers);
+    let config = Config::read(&layers)?;
+    crate::telemetry::start(&config.log_level);
+    Ok(config)
+}

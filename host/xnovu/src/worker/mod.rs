@@ -7,6 +7,7 @@ pub mod compose;
 mod deliver;
 mod judge;
 mod send;
+pub mod serve;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,98 @@
+//! `xnovu dev`: everything in one process, nothing else installed.
+//!
+//! Owns the demonstration: which enterprises it has, which notifications it makes and how their way is told. What runs is the real daemon
+//! and worker; only Supabase and Novu are stand-ins, and without `REDIS_URL` the queue is in memory.
+
+mod samples;
+mod story;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+use xnovu_domain::EnterpriseId;
+use xnovu_standin::{Standin, StandinConfig};
+
+use super::output::Output;
+use super::serve::{Roles, serve, tell_report};
+use super::{CommonArgs, settle};
+use crate::config::Layers;
+use crate::parts::Parts;
+use crate::tasks::Tasks;
+
+/// Workers of the demonstration.
+const WORKERS: usize = 1;
+
+#[derive(Args)]
+pub(super) struct DevArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+
+    /// Sample notifications a second; 0 makes none
+    #[arg(long, value_name = "N", default_value_t = 2.0)]
+    rate: f64,
+
+    /// Stop after that many sample notifications have reached an end
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+
+    /// Tell no line for each notification
+    #[arg(long)]
+    quiet: bool,
+
+    /// Port of health and metrics on loopback; 0 picks a free one
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    health_port: u16,
+}
+
+pub(super) async fn run(args: DevArgs, mut layers: Layers, output: Output) -> anyhow::Result<ExitCode> {
+    let standin = Standin::start(StandinConfig::default()).await.context("starting the local Supabase and Novu")?;
+    point_at(&standin, &mut layers, &args);
+    let config = settle(&args.common, layers)?;
+    samples::workflows(standin.state())?;
+    let parts = Parts::open(config).await?;
+    tell_report(&parts.report, output);
+    let enterprises = samples::enterprises();
+    welcome(&standin, &parts, &enterprises, output);
+
+    let stop = CancellationToken::new();
+    let tasks = Tasks::new(stop.clone());
+    let steps = parts.trail.watch();
+    let quiet = args.quiet;
+    let count = args.count;
+    let told_out = stop.clone();
+    tasks.spawn("story", async move { story::tell(steps, count, quiet, output, told_out).await });
+    if args.rate > 0.0 {
+        let (state, pause) = (standin.state().clone(), Duration::from_secs_f64(1.0 / args.rate));
+        let stopped = stop.clone();
+        tasks.spawn("samples", async move { samples::make(&state, pause, count, stopped).await });
+    }
+    let roles = Roles { daemon: Some(enterprises), workers: WORKERS, health: true };
+    let ended = serve(parts, roles, stop).await;
+    standin.stop().await;
+    ended
+}
+
+/// Everything that would be set for the real services names the stand-in. `REDIS_URL` is left as it is.
+fn point_at(standin: &Standin, layers: &mut Layers, args: &DevArgs) {
+    let config = StandinConfig::default();
+    layers.set_flag("NEXT_PUBLIC_SUPABASE_URL", Some(standin.url()));
+    layers.set_flag("SUPABASE_SERVICE_ROLE_KEY", Some(config.supabase_key));
+    layers.set_flag("NOVU_API_URL", Some(standin.url()));
+    layers.set_flag("NOVU_SECRET_KEY", Some(config.novu_key));
+    layers.set_flag("DAEMON_HEALTH_PORT", Some(args.health_port));
+    if args.common.log_level.is_none() {
+        layers.set_flag("DAEMON_LOG_LEVEL", Some("warn"));
+    }
+}
+
+fn welcome(standin: &Standin, parts: &Parts, enterprises: &[EnterpriseId], output: Output) {
+    let queue = if parts.config.redis.is_some() { "Redis (REDIS_URL)" } else { "memory" };
+    output.note(&format!("Supabase and Novu, played: {}", standin.url()));
+    output.note(&format!("queue: {queue}; enterprises: {}", enterprises.len()));
+    output.note("put a notification of your own:");
+    output.note(&format!("  {}", samples::curl(&standin.url())));
+    output.note("Ctrl-C ends it.\n");
+}

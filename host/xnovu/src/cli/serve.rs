@@ -1,0 +1,139 @@
+//! How a long-running command runs and stops.
+//!
+//! Owns the order of the stop: sources, then the admission empties, then workers finish or give back, then HTTP. A second signal ends the
+//! process at once.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+use xnovu_domain::EnterpriseId;
+use xnovu_rules::{BindingOutcome, Hinted, PluginOutcome, Report};
+
+use super::output::Output;
+use crate::config::Mistakes;
+use crate::daemon::Daemon;
+use crate::http::{self, Observed};
+use crate::parts::Parts;
+use crate::tasks::Tasks;
+use crate::worker;
+
+/// How long the admission may take to empty.
+const ADMISSION_GRACE: Duration = Duration::from_secs(15);
+
+/// Exit code after a second signal, as shells report an interrupt.
+const EXIT_INTERRUPTED: u8 = 130;
+
+/// What a process does.
+pub(super) struct Roles {
+    /// The enterprises to hear of. None: it is no daemon.
+    pub(super) daemon: Option<Vec<EnterpriseId>>,
+    /// How many workers it runs.
+    pub(super) workers: usize,
+    /// Whether health and metrics are served.
+    pub(super) health: bool,
+}
+
+/// Runs until a signal or until `stop` is cancelled, then stops in order.
+pub(super) async fn serve(parts: Parts, roles: Roles, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+    let signals = crate::shutdown::listen(stop.clone());
+    tokio::select! {
+        ended = run(parts, roles, stop.clone()) => ended,
+        second = signals => {
+            second.context("listening to signals")?;
+            tracing::warn!("a second signal: stopping at once; what was under way is taken over by others");
+            Ok(ExitCode::from(EXIT_INTERRUPTED))
+        }
+    }
+}
+
+async fn run(parts: Parts, roles: Roles, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+    let (tasks, http_tasks) = (Tasks::new(stop.clone()), Tasks::new(stop.clone()));
+    let (drained, http_stop) = (CancellationToken::new(), CancellationToken::new());
+    let listener = if roles.health { Some(http::bind(parts.config.health).await?) } else { None };
+    let daemon = roles.daemon.map(|enterprises| Daemon::start(&parts, enterprises, &tasks, &stop));
+    let observed = Arc::new(Observed::new(&parts, daemon, stop.clone()));
+    if let Some(listener) = listener {
+        http_tasks.spawn("http", http::serve(listener, observed, http_stop.clone()));
+    }
+    let working = async {
+        let workers = (0..roles.workers).map(|_| worker::serve::serve(&parts, drained.clone()));
+        futures_util::future::join_all(workers).await
+    };
+    let stopping = async {
+        stop.cancelled().await;
+        tracing::info!("stopping");
+        let late = tasks.wait(ADMISSION_GRACE).await;
+        drained.cancel();
+        late
+    };
+    let (late, worked) = if roles.workers == 0 {
+        (stopping.await, Vec::new())
+    } else {
+        let (late, worked) = tokio::join!(stopping, async {
+            let worked = working.await;
+            // A worker that cannot work ends the process: a daemon without its workers is not what was asked for.
+            stop.cancel();
+            worked
+        });
+        (late, worked)
+    };
+    http_stop.cancel();
+    let late_http = http_tasks.wait(Duration::from_secs(5)).await;
+    report_end(&[late, late_http].concat(), worked)
+}
+
+fn report_end(late: &[&str], worked: Vec<anyhow::Result<xnovu_queue::Drained>>) -> anyhow::Result<ExitCode> {
+    let mut jobs = 0;
+    for drained in worked {
+        jobs += drained?.still_running;
+    }
+    if late.is_empty() && jobs == 0 {
+        tracing::info!("stopped");
+        return Ok(ExitCode::SUCCESS);
+    }
+    tracing::error!(tasks = late.join(", "), jobs, "stopped before everything had ended");
+    Ok(ExitCode::FAILURE)
+}
+
+/// The enterprises to serve: those of the settings, else those bound by name.
+pub(super) fn enterprises(parts: &Parts) -> Result<Vec<EnterpriseId>, Mistakes> {
+    if !parts.config.enterprises.is_empty() {
+        return Ok(parts.config.enterprises.clone());
+    }
+    let bound: Vec<EnterpriseId> = parts.rules.snapshot().enterprises().cloned().collect();
+    if bound.is_empty() {
+        let mut mistakes = Mistakes::default();
+        let what = format!("is not set, and {} binds no enterprise by name", parts.config.plugins.join("bindings.toml").display());
+        mistakes.add("DAEMON_ENTERPRISE_IDS", what, "set it, or --enterprises, to the ids to serve, separated by commas");
+        return Err(mistakes);
+    }
+    Ok(bound)
+}
+
+/// Says what became of the plugins, with what mends those that do not run.
+pub(super) fn tell_report(report: &Report, output: Output) {
+    let tell = |subject: &str, hinted: &Hinted| {
+        output.note(&format!("warning: {subject}: {}", hinted.reason));
+        if let Some(hint) = &hinted.hint {
+            output.note(&format!("  hint: {hint}"));
+        }
+    };
+    for note in &report.notes {
+        tell("plugins", note);
+    }
+    for (name, outcome) in &report.plugins {
+        if let PluginOutcome::Refused { why, .. } = outcome {
+            tell(&format!("plugin {name}"), why);
+        }
+    }
+    for (subject, outcome) in &report.bindings {
+        match outcome {
+            BindingOutcome::Ready(_) => {}
+            BindingOutcome::LastGood(_, why) => tell(&format!("enterprise {subject} stays on its last good rules"), why),
+            BindingOutcome::NotLoaded(why) => tell(&format!("enterprise {subject} is held"), why),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What a daemon and a worker both need, made from the settings.
+//!
+//! Owns the order in which the parts are opened and the errors of each. Never starts a task.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use xnovu_queue::{JobOptions, JobQueue, Ledger, MemoryQueue, RedisOptions, RedisQueue};
+use xnovu_rules::{Report, Runtime, RuntimeOptions};
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::gateway::NotificationGateway;
+use crate::gateway::novu::NovuGateway;
+use crate::metrics::Metrics;
+use crate::retraction::Retractions;
+use crate::store::NotificationStore;
+use crate::store::postgrest::Postgrest;
+use crate::trail::Trail;
+
+/// How much longer than an outage may last a record of the ledger is kept.
+const LEDGER_MARGIN: Duration = Duration::from_secs(86_400);
+
+/// The opened parts.
+pub struct Parts {
+    /// The settings they were made from.
+    pub config: Config,
+    /// The rows.
+    pub store: Arc<dyn NotificationStore>,
+    /// The rules.
+    pub rules: Arc<Runtime>,
+    /// What became of the plugins when they were opened.
+    pub report: Report,
+    /// Novu.
+    pub gateway: Arc<dyn NotificationGateway>,
+    /// The jobs.
+    pub queue: Arc<dyn JobQueue>,
+    /// What was fixed before the first call.
+    pub ledger: Arc<Ledger>,
+    /// Carries retractions.
+    pub retractions: Arc<Retractions>,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// Who watches.
+    pub trail: Trail,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Parts {
+    /// Opens them.
+    ///
+    /// # Errors
+    /// Whatever cannot be opened, and what it was opened for.
+    pub async fn open(config: Config) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (trail, metrics) = (Trail::default(), Metrics::new());
+        let store: Arc<dyn NotificationStore> =
+            Arc::new(Postgrest::new(&config.supabase, Arc::clone(&clock)).context("opening the client of Supabase")?);
+        let gateway: Arc<dyn NotificationGateway> =
+            Arc::new(NovuGateway::new(&config.novu).context("opening the client of Novu")?);
+        let (queue, ledger) = open_queue(&config).await?;
+        let options = RuntimeOptions::new(&config.plugins, config.state.join("compiled"));
+        let (rules, report) = Runtime::open(options).await.context("opening the rules")?;
+        let retractions = Arc::new(Retractions {
+            store: Arc::clone(&store),
+            queue: Arc::clone(&queue),
+            ledger: Arc::clone(&ledger),
+            gateway: Arc::clone(&gateway),
+            trail: trail.clone(),
+        });
+        let rules = Arc::new(rules);
+        Ok(Self { config, store, rules, report, gateway, queue, ledger, retractions, clock, trail, metrics })
+    }
+}
+
+async fn open_queue(config: &Config) -> anyhow::Result<(Arc<dyn JobQueue>, Arc<Ledger>)> {
+    let jobs = JobOptions { attempts: config.jobs.attempts, backoff: config.jobs.backoff, ..JobOptions::default() };
+    let Some(redis) = &config.redis else {
+        return Ok((Arc::new(MemoryQueue::new(jobs)), Arc::new(Ledger::memory())));
+    };
+    let options = RedisOptions { url: redis.url.reveal().to_owned(), prefix: redis.prefix.clone(), jobs };
+    let queue = RedisQueue::connect(options).await.context("connecting to Redis (REDIS_URL)")?;
+    let ledger = queue.ledger(config.jobs.give_up_after + LEDGER_MARGIN);
+    Ok((Arc::new(queue), Arc::new(ledger)))
+}
