@@ -37,6 +37,10 @@ fn expand(
 
         #[cfg(target_arch = "wasm32")]
         ::xnovu_sdk::__export!(#rules);
+
+        // Nothing calls the rules in a native build, and still they are not dead code.
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: () = ::xnovu_sdk::__private::alive::<#rules>();
     })
 }
 

@@ -22,7 +22,6 @@ pub mod bindings {
         pub_export_macro: true,
         export_macro_name: "__export_bindings",
     });
-    pub use __export_bindings;
 }
 
 /// Exports the rules of a unit struct.

@@ -72,5 +72,5 @@ pub mod __private {
 
     #[cfg(target_arch = "wasm32")]
     pub use crate::guest::{Component, bindings};
-    pub use crate::rules::Unit;
+    pub use crate::rules::{Unit, alive};
 }

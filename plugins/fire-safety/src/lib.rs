@@ -1,0 +1,99 @@
+//! The fire desk of a building: assessments, drills and emergencies, each by its own workflow, channels and urgency.
+//!
+//! The platform writes one kind of row and says in the payload what it is about. This rule refuses a row that leaves something out:
+//! the operator reads which field is missing, and the notification waits until the row is corrected.
+
+use std::collections::BTreeMap;
+
+use serde_json::Map;
+use xnovu_sdk::prelude::*;
+
+/// `[enterprises."...".config]` of `bindings.toml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// By kind of incident, what Novu gets as `overrides.channels`, such as `{ sms = { content = "..." } }`.
+    #[serde(default)]
+    channels: BTreeMap<Kind, Map<String, Value>>,
+}
+
+/// What the payload must hold; fields that are not named here are passed on as they are.
+#[derive(Deserialize)]
+struct Incident {
+    kind: Kind,
+    building: String,
+    /// Where it burns. An emergency needs it.
+    floor: Option<i32>,
+    /// When a drill begins, or until when an assessment is due. Both need it.
+    at: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Assessment,
+    Drill,
+    Emergency,
+}
+
+struct FireSafety;
+
+#[xnovu_sdk::rules]
+impl Rules for FireSafety {
+    type Config = Settings;
+    type Payload = Incident;
+
+    fn admit(&self, event: &Event<Incident>, _config: &Settings) -> Result<Verdict, RuleError> {
+        let incident = event.payload()?;
+        match incident.kind {
+            Kind::Emergency => incident.floor().map(|_| Verdict::deliver_at(1000)),
+            Kind::Drill if incident.at()? <= event.now() => Ok(Verdict::drop("the drill has begun already")),
+            Kind::Drill => Ok(Verdict::deliver_at(200)),
+            Kind::Assessment => incident.at().map(|_| Verdict::deliver()),
+        }
+    }
+
+    fn transform(&self, event: &Event<Incident>, config: &Settings) -> Result<Vec<Message>, RuleError> {
+        let incident = event.payload()?;
+        let mut message = Message::from(event).workflow(incident.kind.workflow()).put("title", incident.title()?);
+        if let Some(channels) = config.channels.get(&incident.kind) {
+            message = message.put_override("channels", channels);
+        }
+        if incident.kind == Kind::Emergency {
+            message = message.put_override("severity", "high");
+        }
+        Ok(vec![message])
+    }
+}
+
+impl Kind {
+    fn workflow(self) -> &'static str {
+        match self {
+            Self::Assessment => "fire-assessment",
+            Self::Drill => "fire-drill",
+            Self::Emergency => "fire-emergency",
+        }
+    }
+}
+
+impl Incident {
+    fn title(&self) -> Result<String, RuleError> {
+        let building = &self.building;
+        Ok(match self.kind {
+            Kind::Assessment => format!("Fire safety assessment of {building} due {}", self.at()?),
+            Kind::Drill => format!("Fire drill in {building} at {}", self.at()?),
+            Kind::Emergency => format!("FIRE in {building}, floor {}: leave the building", self.floor()?),
+        })
+    }
+
+    fn floor(&self) -> Result<i32, RuleError> {
+        self.floor.ok_or_else(|| "payload.floor: missing, and an emergency needs it".into())
+    }
+
+    fn at(&self) -> Result<Timestamp, RuleError> {
+        self.at.ok_or_else(|| "payload.at: missing, and a drill or an assessment needs it".into())
+    }
+}
+
+#[cfg(test)]
+mod tests;
