@@ -3,6 +3,8 @@
 //! Owns how lines look: JSON where a machine reads, one readable line where a person does. To stderr, because stdout is for data. Never
 //! decides what is logged.
 
+use std::error::Error;
+use std::fmt;
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
@@ -18,4 +20,30 @@ pub fn start(level: &str) {
     } else {
         builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
     };
+}
+
+/// An error with everything that led to it, for one line of a log.
+pub struct Chain<'a>(pub &'a (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_names_every_cause() {
+        let error = anyhow::anyhow!("disk full").context("writing the file");
+        assert_eq!(Chain(error.as_ref()).to_string(), "writing the file: disk full");
+    }
 }

@@ -16,6 +16,7 @@ use xnovu_rules::{Broken, BrokenKind, FailurePolicy, Ruling};
 use super::Admission;
 use super::seen::Seen;
 use crate::source::{Hint, Via};
+use crate::telemetry::Chain;
 use crate::trail::What;
 
 /// Hints taken together.
@@ -70,7 +71,7 @@ impl Lane {
                 Ok(read) => rows.extend(read.rows.into_iter().map(|row| (row.id, row))),
                 Err(error) => {
                     self.admission.metrics.store_failed("re-read");
-                    tracing::warn!(enterprise_id = %self.enterprise, rows = ids.len(), %error, "rows were not read; the sweep brings them again");
+                    tracing::warn!(enterprise_id = %self.enterprise, rows = ids.len(), error = %Chain(&error), "rows were not read; the sweep brings them again");
                 }
             }
         }
@@ -80,7 +81,7 @@ impl Lane {
     async fn reap(&self, rows: Vec<Notification>) {
         for row in rows {
             if let Err(error) = self.admission.reaper.visit(&row).await {
-                tracing::warn!(enterprise_id = %self.enterprise, notification_id = %row.id, %error, "a stuck row was not brought back");
+                tracing::warn!(enterprise_id = %self.enterprise, notification_id = %row.id, error = %Chain(&error), "a stuck row was not brought back");
             }
         }
     }
@@ -122,7 +123,7 @@ impl Lane {
 
     async fn carry_retraction(&self, row: &Notification) {
         if let Err(error) = self.admission.retractions.carry(row).await {
-            tracing::warn!(enterprise_id = %self.enterprise, notification_id = %row.id, %error, "a retraction was not carried; the sweep brings it again");
+            tracing::warn!(enterprise_id = %self.enterprise, notification_id = %row.id, error = %Chain(&error), "a retraction was not carried; the sweep brings it again");
         }
     }
 
@@ -199,7 +200,7 @@ impl Lane {
 
     fn not_written(&self, row: &Notification, what: &'static str, error: &crate::store::StoreError) -> Admitted {
         self.admission.metrics.store_failed(what);
-        tracing::warn!(enterprise_id = %self.enterprise, notification_id = %row.id, %error, "a verdict was not written; the sweep brings the row again");
+        tracing::warn!(enterprise_id = %self.enterprise, notification_id = %row.id, error = %Chain(error), "a verdict was not written; the sweep brings the row again");
         Admitted::Settled
     }
 
@@ -239,7 +240,7 @@ impl Lane {
             }
             Err(error) => {
                 self.admission.metrics.queue_failed();
-                tracing::warn!(enterprise_id = %self.enterprise, jobs = offers.len(), %error, "jobs were not offered; the sweep brings the rows again");
+                tracing::warn!(enterprise_id = %self.enterprise, jobs = offers.len(), error = %Chain(&error), "jobs were not offered; the sweep brings the rows again");
             }
         }
     }

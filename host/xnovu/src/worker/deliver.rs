@@ -13,6 +13,7 @@ use super::Worker;
 use super::compose::{compose, needs_workflows};
 use super::judge::{Course, Judgement, hold_wait};
 use crate::store::{Fence, Settlement, StoreError};
+use crate::telemetry::Chain;
 use crate::trail::What;
 
 /// Wait before a job is tried again when the database or Redis did not answer.
@@ -208,11 +209,8 @@ impl Worker {
     /// The database did not do as asked. An outage judges nobody; anything else spends an attempt, so that it becomes visible.
     pub(super) fn store_failed(&self, what: &str, error: &StoreError) -> Outcome {
         self.metrics.store_failed(what);
-        if error.is_outage() {
-            later(OUTAGE_WAIT, format!("{what}: {error}"))
-        } else {
-            Outcome::Retry { error: format!("{what}: {error}") }
-        }
+        let why = format!("{what}: {}", Chain(error));
+        if error.is_outage() { later(OUTAGE_WAIT, why) } else { Outcome::Retry { error: why } }
     }
 }
 
