@@ -190,4 +190,6 @@ impl Heard {
 }
 
 #[cfg(test)]
+mod standin_tests;
+#[cfg(test)]
 mod tests;

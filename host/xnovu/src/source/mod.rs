@@ -116,3 +116,6 @@ pub trait EventSource: Send + Sync {
         stop: &CancellationToken,
     ) -> Result<(), SourceError>;
 }
+
+#[cfg(test)]
+mod standin_tests;

@@ -232,4 +232,6 @@ fn parse<T: DeserializeOwned>(what: &'static str, body: &[u8]) -> Result<T, Stor
 }
 
 #[cfg(test)]
+mod standin_tests;
+#[cfg(test)]
 mod tests;

@@ -68,6 +68,18 @@ pub fn realtime_sources(
     plan::sockets(enterprises).into_iter().enumerate().map(source).collect()
 }
 
+/// The one source of few enterprises, with a timing of its own.
+#[cfg(test)]
+pub(super) fn source_with(
+    supabase: &Supabase,
+    timing: Timing,
+    enterprises: &[EnterpriseId],
+    requests: &Arc<SweepRequests>,
+) -> Arc<dyn EventSource> {
+    let groups = plan::sockets(enterprises).remove(0);
+    Arc::new(Realtime::new(1, supabase, groups, timing, Arc::clone(requests)))
+}
+
 fn url(supabase: &Supabase) -> Option<Url> {
     let mut url = Url::parse(&format!("{}/realtime/v1/websocket", supabase.url)).ok()?;
     let scheme = if url.scheme() == "https" { "wss" } else { "ws" };
