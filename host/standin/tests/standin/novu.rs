@@ -12,7 +12,7 @@ async fn world_with(options: Options) -> World {
     world
         .state()
         .insert("ent_notification_workflow", &json!({"workflow_key": "welcome", "enterprise_id": ENTERPRISE}))
-        .unwrap();
+        .expect("a workflow with a key of its own");
     world
 }
 

@@ -67,8 +67,11 @@ impl World {
     /// Inserts a notification of `ENTERPRISE` with these columns besides. Answers its id.
     pub(crate) fn notification(&self, columns: Value) -> i64 {
         let mut row = json!({"enterprise_id": ENTERPRISE, "workflow_key": "welcome"});
-        row.as_object_mut().unwrap().extend(columns.as_object().unwrap().clone());
-        self.state().insert("ent_notification", &row).unwrap()["id"].as_i64().unwrap()
+        for (name, value) in columns.as_object().expect("columns by name") {
+            row[name] = value.clone();
+        }
+        let stored = self.state().insert("ent_notification", &row).expect("a valid notification");
+        stored["id"].as_i64().expect("an id")
     }
 
     /// A request to PostgREST as the host makes it.
@@ -121,7 +124,7 @@ pub(crate) async fn answer(request: RequestBuilder) -> Answer {
 
 impl Answer {
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers.get(name).map_or("", |value| value.to_str().expect("printable"))
     }
 
     pub(crate) fn code(&self) -> &str {
