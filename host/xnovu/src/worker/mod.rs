@@ -53,3 +53,6 @@ impl Work for Worker {
         self.deliver(&job).await
     }
 }
+
+#[cfg(test)]
+mod tests;
