@@ -19,13 +19,16 @@ struct Settings {
 
 /// What the payload must hold; fields that are not named here are passed on as they are.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Incident {
     kind: Kind,
     building: String,
     /// Where it burns. An emergency needs it.
     floor: Option<i32>,
-    /// When a drill begins, or until when an assessment is due. Both need it.
-    at: Option<Timestamp>,
+    /// When the drill begins. A drill needs it.
+    starts_at: Option<Timestamp>,
+    /// Until when the assessment is to be done. An assessment needs it.
+    due_by: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -46,16 +49,23 @@ impl Rules for FireSafety {
     fn admit(&self, event: &Event<Incident>, _config: &Settings) -> Result<Verdict, RuleError> {
         let incident = event.payload()?;
         match incident.kind {
-            Kind::Emergency => incident.floor().map(|_| Verdict::deliver_at(1000)),
-            Kind::Drill if incident.at()? <= event.now() => Ok(Verdict::drop("the drill has begun already")),
+            Kind::Emergency => needed(incident.floor, "floor").map(|_| Verdict::deliver_at(1000)),
+            Kind::Drill if needed(incident.starts_at, "startsAt")? <= event.now() => {
+                Ok(Verdict::drop("the drill has begun already"))
+            }
             Kind::Drill => Ok(Verdict::deliver_at(200)),
-            Kind::Assessment => incident.at().map(|_| Verdict::deliver()),
+            Kind::Assessment => needed(incident.due_by, "dueBy").map(|_| Verdict::deliver()),
         }
     }
 
     fn transform(&self, event: &Event<Incident>, config: &Settings) -> Result<Vec<Message>, RuleError> {
         let incident = event.payload()?;
-        let mut message = Message::from(event).workflow(incident.kind.workflow()).put("title", incident.title()?);
+        let workflow = match incident.kind {
+            Kind::Assessment => "fire-assessment",
+            Kind::Drill => "fire-drill",
+            Kind::Emergency => "fire-emergency",
+        };
+        let mut message = Message::from(event).workflow(workflow).put("title", incident.title()?);
         if let Some(channels) = config.channels.get(&incident.kind) {
             message = message.put_override("channels", channels);
         }
@@ -66,33 +76,19 @@ impl Rules for FireSafety {
     }
 }
 
-impl Kind {
-    fn workflow(self) -> &'static str {
-        match self {
-            Self::Assessment => "fire-assessment",
-            Self::Drill => "fire-drill",
-            Self::Emergency => "fire-emergency",
-        }
-    }
-}
-
 impl Incident {
     fn title(&self) -> Result<String, RuleError> {
         let building = &self.building;
         Ok(match self.kind {
-            Kind::Assessment => format!("Fire safety assessment of {building} due {}", self.at()?),
-            Kind::Drill => format!("Fire drill in {building} at {}", self.at()?),
-            Kind::Emergency => format!("FIRE in {building}, floor {}: leave the building", self.floor()?),
+            Kind::Assessment => format!("Fire assessment of {building} until {}", needed(self.due_by, "dueBy")?),
+            Kind::Drill => format!("Fire drill in {building} at {}", needed(self.starts_at, "startsAt")?),
+            Kind::Emergency => format!("FIRE in {building}, floor {}", needed(self.floor, "floor")?),
         })
     }
+}
 
-    fn floor(&self) -> Result<i32, RuleError> {
-        self.floor.ok_or_else(|| "payload.floor: missing, and an emergency needs it".into())
-    }
-
-    fn at(&self) -> Result<Timestamp, RuleError> {
-        self.at.ok_or_else(|| "payload.at: missing, and a drill or an assessment needs it".into())
-    }
+fn needed<T>(field: Option<T>, name: &str) -> Result<T, RuleError> {
+    field.ok_or_else(|| format!("payload.{name}: missing, and this kind of incident needs it").into())
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ fn an_emergency_is_mapped_with_its_channels_and_keeps_what_it_brought() {
     let messages = FireSafety.transform(&event, &settings(json!({"channels": {"emergency": sms}}))).unwrap();
     let want = Message::from(&event)
         .workflow("fire-emergency")
-        .put("title", "FIRE in Tower A, floor 3: leave the building")
+        .put("title", "FIRE in Tower A, floor 3")
         .put_override("channels", &sms)
         .put_override("severity", "high");
     assert_eq!(messages, [want]);
@@ -34,8 +34,11 @@ fn a_malformed_incident_is_refused_with_the_field() {
         (json!({"kind": "emergency"}), "payload: missing field `building`"),
         (json!({"kind": "emergency", "building": "A"}), "payload.floor: missing"),
         (json!({"kind": "emergency", "building": "A", "floor": "3rd"}), "payload.floor: invalid type"),
-        (json!({"kind": "drill", "building": "A"}), "payload.at: missing"),
-        (json!({"kind": "assessment", "building": "A", "at": "soon"}), "payload.at: \"soon\" is no RFC 3339 timestamp"),
+        (json!({"kind": "drill", "building": "A"}), "payload.startsAt: missing"),
+        (
+            json!({"kind": "assessment", "building": "A", "dueBy": "soon"}),
+            "payload.dueBy: \"soon\" is no RFC 3339 timestamp",
+        ),
     ];
     for (payload, want) in table {
         let words = refusal(payload);
