@@ -61,7 +61,6 @@ fn until(until: f64, now: Micros) -> Result<Micros, Fault> {
         return Err(invalid(format!("it defers until {until}, which is no time up to the year 9999")));
     }
     // In the range just checked, a double holds every millisecond exactly; a number below the range saturates and is refused next.
-    #[allow(clippy::cast_possible_truncation, reason = "bounded above; the cast saturates below")]
     let at = Micros::from_millis(until.ceil() as i64);
     if at < now.plus(DEFER_MIN) {
         return Err(invalid(format!("it defers until {at}, which is less than a second after {now}")));

@@ -265,18 +265,20 @@ fn read_json<'i>(reader: &mut Reader<'i>, at: &str, value: &Value<'i>, depth: us
             json.map(Json::Number)
         }
         DeValue::Datetime(at) => Some(Json::from(at.to_string())),
+        // Each part is read before any is missed, so that every mistake is found.
         DeValue::Array(items) => {
-            let items = items
-                .iter()
-                .enumerate()
-                .map(|(index, item)| read_json(reader, &format!("{at}[{index}]"), item, depth - 1));
-            items.collect::<Option<Vec<_>>>().map(Json::Array)
+            let items = items.iter().enumerate();
+            let read: Vec<_> =
+                items.map(|(index, item)| read_json(reader, &format!("{at}[{index}]"), item, depth - 1)).collect();
+            read.into_iter().collect::<Option<Vec<_>>>().map(Json::Array)
         }
         DeValue::Table(table) => {
             let pairs = table.iter().map(|(key, value)| {
                 let key = key.get_ref();
-                Some((key.to_string(), read_json(reader, &format!("{at}.{key}"), value, depth - 1)?))
+                (key.to_string(), read_json(reader, &format!("{at}.{key}"), value, depth - 1))
             });
+            let read: Vec<_> = pairs.collect();
+            let pairs = read.into_iter().map(|(key, json)| Some((key, json?)));
             pairs.collect::<Option<serde_json::Map<_, _>>>().map(Json::Object)
         }
     }

@@ -55,7 +55,6 @@ fn row(row: Notification) -> types::Notification {
     }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "milliseconds up to the year 9999 are exact in a double")]
 fn timestamp(at: Micros) -> f64 {
     at.millis() as f64
 }

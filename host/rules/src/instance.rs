@@ -14,7 +14,7 @@ use crate::capability::log::Log;
 use crate::capability::wasi::{Random, Stdio};
 use crate::engine::{Engine, TICK};
 use crate::fault::Fault;
-use crate::limits::{HANDLES_MAX, Limits, Meter};
+use crate::limits::{HANDLES_MAX, Limits, MEMORY_BYTES_MAX, Meter};
 use crate::{BrokenKind, Decided, LogLine, answer, event};
 
 /// A component that is linked and only needs a store.
@@ -95,6 +95,7 @@ impl Conditions<'_> {
         let mut store = Store::new(self.engine.wasm(), State::new(self.limits, self.log_guest, now, seed));
         let result = self
             .instantiate(&mut store)
+            .map_err(Failure::Engine)
             .and_then(|rules| ask(&mut Call { store: &mut store, rules, limits: self.limits }));
         let fuel = self.limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
         let State { meter, mut log, mut stdio, .. } = store.into_data();
@@ -109,7 +110,7 @@ impl Conditions<'_> {
         Outcome { result, fuel, duration: started.elapsed(), log }
     }
 
-    fn instantiate(self, store: &mut Store<State>) -> Result<contract::Rules, Failure> {
+    fn instantiate(self, store: &mut Store<State>) -> wasmtime::Result<contract::Rules> {
         store.limiter(|state| &mut state.meter);
         store.set_fuel(self.limits.fuel)?;
         // The current tick is under way: one more is needed for the whole of the wall time to be there.
@@ -117,8 +118,21 @@ impl Conditions<'_> {
         store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(1));
         store.set_hostcall_fuel(self.limits.hostcall_bytes());
         store.set_max_component_handles(HANDLES_MAX);
-        Ok(self.prepared.instantiate(store)?)
+        self.prepared.instantiate(store)
     }
+}
+
+/// Instantiates a component once and asks nothing: only then does the engine compare the types of its exports with the contract's.
+///
+/// # Errors
+/// They differ, or the component does not even start.
+pub(crate) fn rehearse(engine: &Engine, prepared: &Prepared) -> wasmtime::Result<()> {
+    // Bindings may grant more than the usual limits; how much is theirs to say, so none is in the way here.
+    let limits = Limits { wall_ms: 1000, memory_bytes: MEMORY_BYTES_MAX, ..Limits::default() };
+    let conditions = Conditions { engine, prepared, config: "", limits: &limits, log_guest: false };
+    let _running = engine.running();
+    let mut store = Store::new(engine.wasm(), State::new(&limits, false, Micros::new(0), 0));
+    conditions.instantiate(&mut store).map(drop)
 }
 
 type Question = contract::exports::xnovu::rules::ruleset::Event;

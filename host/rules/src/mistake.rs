@@ -106,7 +106,11 @@ impl<'i> Reader<'i> {
 
     pub(crate) fn strings(&mut self, key: &str, value: &Spanned<DeValue<'i>>) -> Option<Vec<String>> {
         match value.get_ref() {
-            DeValue::Array(items) => items.iter().map(|item| self.string(key, item)).collect(),
+            DeValue::Array(items) => {
+                // Each item is read before any is missed, so that every mistake is found.
+                let read: Vec<_> = items.iter().map(|item| self.string(key, item)).collect();
+                read.into_iter().collect()
+            }
             other => self.wrong_type(value.span(), key, "a list of strings", other),
         }
     }

@@ -21,37 +21,44 @@ const REMEMBERED_MAX: usize = 16;
 /// The states found last, the latest in front.
 #[derive(Default)]
 pub(crate) struct Pinned {
-    found: Mutex<VecDeque<(EnterpriseId, Pin, u64, Arc<Bound>)>>,
+    found: Mutex<VecDeque<(Wanted, Arc<Bound>)>>,
+}
+
+/// A state that is asked for. With the generation of the set, because limits and grants are those in force.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) enterprise: EnterpriseId,
+    pub(crate) pin: Pin,
+    pub(crate) generation: u64,
 }
 
 impl Pinned {
-    /// What a pin asks for, with the limits and grants in force now. Reads files and may compile.
+    /// A state that was found before.
+    pub(crate) fn recall(&self, wanted: &Wanted) -> Option<Arc<Bound>> {
+        self.lock().iter().find(|(found, _)| found == wanted).map(|(_, bound)| bound.clone())
+    }
+
+    /// Finds a state, with the limits and grants in force now. Reads files and may compile.
     pub(crate) fn find(
         &self,
         sandbox: &Sandbox,
         archive: &Archive,
         set: &Set,
         current: &Bound,
-        enterprise: &EnterpriseId,
-        pin: Pin,
+        wanted: Wanted,
     ) -> Option<Arc<Bound>> {
-        let wanted =
-            |it: &&(EnterpriseId, Pin, u64, Arc<Bound>)| it.0 == *enterprise && it.1 == pin && it.2 == set.generation();
-        if let Some((.., bound)) = self.lock().iter().find(wanted) {
-            return Some(bound.clone());
-        }
-        let config = config(archive, current, enterprise, pin.config_hash)?;
-        let plugin = plugin(sandbox, archive, set, pin.digest)?;
+        let config = config(archive, current, &wanted.enterprise, wanted.pin.config_hash)?;
+        let plugin = plugin(sandbox, archive, set, wanted.pin.digest)?;
         let running = Running { plugin, entry: Entry { config, ..entry(current) } };
         let bound = Arc::new(Bound::running(current.subject.clone(), running, None));
         let mut found = self.lock();
-        found.push_front((enterprise.clone(), pin, set.generation(), bound.clone()));
+        found.push_front((wanted, bound.clone()));
         found.truncate(REMEMBERED_MAX);
         Some(bound)
     }
 
     /// What is remembered is complete at every moment, whatever panicked.
-    fn lock(&self) -> MutexGuard<'_, VecDeque<(EnterpriseId, Pin, u64, Arc<Bound>)>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Wanted, Arc<Bound>)>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

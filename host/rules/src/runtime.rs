@@ -13,7 +13,7 @@ use xnovu_domain::{EnterpriseId, Event, Verdict};
 
 use crate::archive::Archive;
 use crate::instance::{Conditions, Outcome};
-use crate::pinned::Pinned;
+use crate::pinned::{Pinned, Wanted};
 use crate::pool::{Pool, PoolError};
 use crate::reload::reload;
 use crate::report::{Hinted, Report};
@@ -161,11 +161,13 @@ impl Runtime {
         if bound.is(&pin) {
             return bound;
         }
-        let (inner, current, enterprise) = (self.inner.clone(), bound.clone(), enterprise.clone());
-        let find = move || {
-            let set = inner.set.load_full();
-            inner.pinned.find(&inner.sandbox, &inner.archive, &set, &current, &enterprise, pin)
-        };
+        let set = self.inner.set.load_full();
+        let wanted = Wanted { enterprise: enterprise.clone(), pin, generation: set.generation() };
+        if let Some(found) = self.inner.pinned.recall(&wanted) {
+            return found;
+        }
+        let (inner, current) = (self.inner.clone(), bound.clone());
+        let find = move || inner.pinned.find(&inner.sandbox, &inner.archive, &set, &current, wanted);
         threads::aside("rules-pinned", find).await.ok().flatten().unwrap_or(bound)
     }
 }

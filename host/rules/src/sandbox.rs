@@ -14,7 +14,7 @@ use crate::artifact::{Artifacts, Provenance};
 use crate::bindings::contract::RulesPre;
 use crate::engine::Engine;
 use crate::inspect::{InspectError, inspect};
-use crate::instance::{Conditions, Prepared, State};
+use crate::instance::{Conditions, Prepared, State, rehearse};
 use crate::{Digest, Limits, capability};
 
 /// Compiles components and holds what it takes to run them.
@@ -93,6 +93,7 @@ impl Sandbox {
             self.artifacts.load(&self.engine, digest, wasm).map_err(|error| LoadError::Compile(words(&error)))?;
         let linked = self.linker.instantiate_pre(&component).and_then(RulesPre::new);
         let prepared = linked.map_err(|error| LoadError::Link(words(&error)))?;
+        rehearse(&self.engine, &prepared).map_err(|error| LoadError::Link(words(&error)))?;
         tracing::debug!(%digest, cached = provenance == Provenance::Cached, "component loaded");
         let image = Arc::new(Image { digest, prepared });
         self.images().insert(digest, Arc::downgrade(&image));

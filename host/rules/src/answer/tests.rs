@@ -1,6 +1,7 @@
 //! Each demand on an answer, obeyed and violated.
 
 use super::*;
+use crate::bindings::contract::xnovu::rules::types::Deferral;
 
 const NOW_MS: i64 = 1_767_225_600_000;
 
@@ -9,7 +10,7 @@ fn now() -> Micros {
 }
 
 fn defer(until: f64) -> Result<Verdict, Fault> {
-    let answer = wit::Verdict::Defer(wit::Deferral { until, reason: "later".to_owned() });
+    let answer = wit::Verdict::Defer(Deferral { until, reason: "later".to_owned() });
     verdict(answer, now(), &Limits::default())
 }
 

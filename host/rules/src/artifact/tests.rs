@@ -1,1 +1,146 @@
-//! Files.
+//! What is in the cache is used if this host wrote it, and compiled anew if anything about it is not as it was.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+/// The smallest component.
+const WASM: &[u8] = b"\0asm\x0d\0\x01\0";
+
+struct Cache {
+    dir: tempfile::TempDir,
+    engine: Engine,
+}
+
+impl Cache {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), engine: Engine::new(1).unwrap() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("compiled")
+    }
+
+    fn key(&self) -> PathBuf {
+        self.dir.path().join(KEY_FILE)
+    }
+
+    /// Opens the cache as a process does that starts, and loads the component.
+    fn load(&self) -> Provenance {
+        let artifacts = Artifacts::open(&self.path()).unwrap();
+        artifacts.load(&self.engine, Digest::of(WASM), WASM).unwrap().1
+    }
+
+    /// The one compiled component there is.
+    fn file(&self) -> PathBuf {
+        let files: Vec<_> = fs::read_dir(self.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(files.len(), 1, "{files:?}");
+        files[0].clone()
+    }
+
+    #[track_caller]
+    fn is_compiled_anew_after(&self, change: impl FnOnce(&Path)) {
+        assert_eq!(self.load(), Provenance::Cached, "before the change");
+        change(&self.file());
+        assert_eq!(self.load(), Provenance::Compiled, "after the change");
+        assert_eq!(self.load(), Provenance::Cached, "and what was compiled is kept");
+    }
+}
+
+#[test]
+fn what_was_compiled_is_found_again() {
+    let cache = Cache::new();
+    assert_eq!(cache.load(), Provenance::Compiled);
+    assert_eq!(cache.load(), Provenance::Cached);
+}
+
+#[test]
+fn directory_key_and_files_are_private() {
+    let cache = Cache::new();
+    cache.load();
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+    assert_eq!((mode(&cache.path()), mode(&cache.key()), mode(&cache.file())), (0o700, 0o600, 0o600));
+}
+
+#[test]
+fn a_file_with_one_bit_changed_is_never_run() {
+    let cache = Cache::new();
+    cache.load();
+    let len = fs::read(cache.file()).unwrap().len();
+    for at in [0, MAC_BYTES - 1, MAC_BYTES, len / 2, len - 1] {
+        cache.is_compiled_anew_after(|path| {
+            let mut bytes = fs::read(path).unwrap();
+            bytes[at] ^= 1;
+            fs::write(path, bytes).unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_truncated_file_is_never_run() {
+    let cache = Cache::new();
+    cache.load();
+    for len in [0, 1, MAC_BYTES, 100] {
+        cache.is_compiled_anew_after(|path| fs::write(path, &fs::read(path).unwrap()[..len]).unwrap());
+    }
+}
+
+#[test]
+fn compiled_code_without_our_mac_is_never_run() {
+    let cache = Cache::new();
+    cache.load();
+    let code = cache.engine.wasm().precompile_component(WASM).unwrap();
+    cache.is_compiled_anew_after(|path| fs::write(path, &code).unwrap());
+}
+
+#[test]
+fn the_code_of_one_component_does_not_pass_for_anothers() {
+    let cache = Cache::new();
+    let artifacts = Artifacts::open(&cache.path()).unwrap();
+    cache.load();
+    let other = Digest::of(b"another component");
+    fs::copy(cache.file(), artifacts.path(&cache.engine, other)).unwrap();
+    assert!(artifacts.read(&cache.engine, other, &artifacts.path(&cache.engine, other)).is_none());
+}
+
+#[test]
+fn without_the_key_nothing_is_trusted() {
+    let cache = Cache::new();
+    cache.load();
+    cache.is_compiled_anew_after(|_| fs::remove_file(cache.key()).unwrap());
+    cache.is_compiled_anew_after(|_| fs::write(cache.key(), [0; 7]).unwrap());
+}
+
+#[test]
+fn a_key_others_could_read_is_replaced() {
+    let cache = Cache::new();
+    cache.load();
+    let before = fs::read(cache.key()).unwrap();
+    cache.is_compiled_anew_after(|_| fs::set_permissions(cache.key(), fs::Permissions::from_mode(0o640)).unwrap());
+    assert_ne!(fs::read(cache.key()).unwrap(), before);
+    assert_eq!(fs::metadata(cache.key()).unwrap().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn what_nobody_wants_is_removed_and_what_others_left_there_is_not() {
+    let cache = Cache::new();
+    cache.load();
+    let artifacts = Artifacts::open(&cache.path()).unwrap();
+    let (ours, foreign) = (cache.file(), cache.path().join("notes.txt"));
+    let of_another_engine = cache.path().join(format!("{}-{}.cwasm", Digest::of(WASM), Digest::of(b"engine")));
+    fs::write(&foreign, "").unwrap();
+    fs::write(&of_another_engine, "").unwrap();
+    artifacts.retain(&cache.engine, |digest| digest == Digest::of(WASM)).unwrap();
+    assert!(ours.exists() && foreign.exists() && !of_another_engine.exists());
+    artifacts.retain(&cache.engine, |_| false).unwrap();
+    assert!(!ours.exists() && foreign.exists());
+}
+
+#[test]
+fn a_component_that_does_not_compile_is_an_error_each_time() {
+    let cache = Cache::new();
+    let artifacts = Artifacts::open(&cache.path()).unwrap();
+    for _ in 0..2 {
+        assert!(artifacts.load(&cache.engine, Digest::of(b"x"), b"x").is_err());
+    }
+}

@@ -69,7 +69,6 @@ fn shown_first(zone: Tz, day: NaiveDate, time: NaiveTime) -> Option<DateTime<Utc
 fn instant(at: f64) -> Result<DateTime<Utc>, String> {
     // The bound is far inside of what a 64-bit integer and chrono hold, so neither conversion can fail below it.
     let within = at.is_finite() && at.abs() < 1e15;
-    #[allow(clippy::cast_possible_truncation, reason = "bounded above, and part of a millisecond does not count")]
     let whole = within.then_some(at.floor() as i64);
     whole.and_then(DateTime::from_timestamp_millis).ok_or_else(|| out_of_range(at))
 }
@@ -94,7 +93,6 @@ fn narrow(number: u32) -> u8 {
     u8::try_from(number).unwrap_or(u8::MAX)
 }
 
-#[allow(clippy::cast_precision_loss, reason = "instants up to the year 9999 are exact in a double")]
 fn millis(at: i64) -> f64 {
     at as f64
 }

@@ -120,10 +120,16 @@ async fn work_nobody_waits_for_is_skipped() {
 async fn what_waits_when_the_pool_ends_is_lost_and_says_so() {
     let pool = Pool::start(1).unwrap();
     let (release, held) = mpsc::channel::<()>();
+    let (started, begun) = mpsc::channel();
     let shared = pool.shared.clone();
-    shared.submit(&id("a"), Box::new(move || drop(held.recv_timeout(PATIENCE)))).unwrap();
-    let (answer, wait) = oneshot::channel::<()>();
-    shared.submit(&id("a"), Box::new(move || drop(answer.send(())))).unwrap();
+    let first = move || {
+        started.send(()).unwrap();
+        held.recv_timeout(PATIENCE).unwrap();
+    };
+    shared.submit(&id("a"), Box::new(first)).unwrap();
+    begun.recv_timeout(PATIENCE).unwrap();
+    let (answer, wait) = oneshot::channel();
+    shared.submit(&id("a"), Box::new(move || answer.send("late").unwrap())).unwrap();
     drop(pool);
     release.send(()).unwrap();
     assert!(wait.await.is_err());

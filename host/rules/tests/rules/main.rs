@@ -1,0 +1,11 @@
+//! The rules runtime against real components.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod attacks;
+mod isolation;
+mod loading;
+mod pins;
+mod reloads;
+mod standard_library;
+mod support;
