@@ -173,8 +173,13 @@ impl JobQueue for MemoryQueue {
             });
             while running.try_join_next().is_some() {}
         }
+        // This worker may have been the one that was told of a job, or that waited for a delayed one.
+        line.changed.notify_one();
         let ended = tokio::time::timeout(options.grace, async { while running.join_next().await.is_some() {} });
         let _overrun = ended.await;
-        Ok(Drained { still_running: running.len() })
+        let still_running = running.len();
+        // Nobody takes over jobs in memory: one that was aborted would stay under way for ever and swallow every offer of its id.
+        running.detach_all();
+        Ok(Drained { still_running })
     }
 }

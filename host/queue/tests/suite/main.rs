@@ -4,6 +4,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers of its API")]
 
 mod ledger;
+mod memory_only;
 mod redis_only;
 mod support;
 
