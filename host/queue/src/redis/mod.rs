@@ -5,6 +5,7 @@
 //! job never swallows a new offer of its id.
 
 mod perform;
+mod wake;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,7 +27,7 @@ use crate::{
 /// Wait after a lost connection. The client's own default leaves a worker deaf for 15 s.
 const RUN_RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// Longest time an idle worker blocks in Redis, and so the longest an idle stop takes.
+/// Longest time an idle worker blocks in Redis, and so the longest an idle stop takes where Redis does not let it be woken.
 const IDLE_BLOCK: Duration = Duration::from_secs(1);
 
 /// KEYS completed, failed; ARGV key prefix of jobs, ids. Removes finished jobs; answers for each id 0 (there was none), 1 (a finished one
@@ -229,16 +230,18 @@ impl JobQueue for RedisQueue {
         stop: CancellationToken,
     ) -> Result<Drained, QueueError> {
         let jobs = &self.options.jobs;
+        let name = format!("{:016x}", fastrand::u64(..));
         let worker_options = WorkerOptions::new()
             .connection(RedisConnectionOptions::new().url(&self.options.url))
             .prefix(&self.options.prefix)
+            .name(&name)
             .concurrency(options.concurrency.max(1))
             .lock_duration(jobs.lock)
             .stalled_interval(jobs.stalled_interval)
             .max_stalled_count(jobs.stalled_max)
             .drain_delay(IDLE_BLOCK)
             .run_retry_delay(RUN_RETRY_DELAY);
-        let processor = perform::processor(work, queue);
+        let processor = perform::processor(work, queue, stop.clone());
         let worker =
             Worker::with_options(queue.as_str(), processor, worker_options).await.map_err(failed("start a worker"))?;
         // Nobody reads the events, and what nobody reads piles up.
@@ -247,7 +250,15 @@ impl JobQueue for RedisQueue {
             () = async { while worker.next_event().await.is_some() {} } => stop.cancelled().await,
         }
         let grace_ms = u64::try_from(options.grace.as_millis()).unwrap_or(u64::MAX);
-        worker.close(grace_ms).await.map_err(failed("stop a worker"))?;
+        let blocked = self.queue(queue).keys().client_name(&format!(":w:{name}"));
+        let mut close = std::pin::pin!(worker.close(grace_ms));
+        // Closing begins first: a worker that is woken before it would block again.
+        let closed = tokio::select! {
+            biased;
+            closed = &mut close => closed,
+            () = wake::let_go(self.connection.clone(), &blocked) => close.await,
+        };
+        closed.map_err(failed("stop a worker"))?;
         Ok(Drained { still_running: worker.active_count().await })
     }
 }

@@ -19,14 +19,22 @@ use crate::{Job, JobData, Outcome, QueueName, Work};
 /// Shortest delay of a job that comes back without an attempt.
 const LATER_MIN: Duration = Duration::from_millis(1);
 
-/// What the client calls for each job.
+/// What the client calls for each job. After `stop` no job is begun.
 pub(super) fn processor(
     work: Arc<dyn Work>,
     queue: QueueName,
+    stop: tokio_util::sync::CancellationToken,
 ) -> impl Fn(bullmq::Job, CancellationToken) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync + 'static {
     move |job, _cancelled| {
-        let work = Arc::clone(&work);
-        Box::pin(async move { perform(work.as_ref(), queue, &job).await })
+        let (work, stop) = (Arc::clone(&work), stop.clone());
+        Box::pin(async move {
+            if stop.is_cancelled() {
+                // The client takes the next job together with finishing one, and may not have heard of the stop yet. This is its way to put
+                // a job back to the front of its priority without spending an attempt.
+                return Err(Error::RateLimited { delay_ms: 0 });
+            }
+            perform(work.as_ref(), queue, &job).await
+        })
     }
 }
 

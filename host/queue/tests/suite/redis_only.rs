@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use xnovu_queue::{JobQueue, JobState, Outcome};
+use xnovu_queue::{JobQueue, JobState, Offer, Outcome};
 
 use crate::support::{Notes, RedisServer, Running, job, offer, until};
 use crate::{QUEUE, in_redis};
@@ -99,4 +99,24 @@ async fn a_job_of_a_worker_that_went_silent_is_taken_over() {
     notes.until_seen(1).await;
     crate::until_state(&queue, 1, JobState::Completed).await;
     running.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_worker_stops_at_once_also_while_a_delayed_job_waits() {
+    let server = RedisServer::start().await;
+    let queue: Arc<dyn JobQueue> = Arc::new(in_redis(&server).await);
+    for delay in [None, Some(Duration::from_secs(3_600))] {
+        if delay.is_some() {
+            queue.offer(&[Offer { delay, ..offer(1, 10) }]).await.unwrap();
+        }
+        let running = Running::start(&queue, 1, &Notes::done());
+        until("the worker blocks", async || {
+            let clients: String = server.command(&["CLIENT", "LIST"]).await;
+            clients.contains("cmd=bzpopmin").then_some(())
+        })
+        .await;
+        let asked = tokio::time::Instant::now();
+        running.ended().await;
+        assert!(asked.elapsed() < Duration::from_millis(400), "{delay:?}: {:?}", asked.elapsed());
+    }
 }
