@@ -108,6 +108,19 @@ async fn a_new_version_is_taken_and_a_bad_one_is_not() {
 }
 
 #[tokio::test]
+async fn an_evaluation_under_way_keeps_what_it_began_with() {
+    let plugins = dropping();
+    let long = "limits = { wall_ms = 10_000, fuel = 10_000_000_000 }";
+    plugins.bind(&entry(A, "p", long, "{ admit = \"burn:20000000\" }"));
+    let (runtime, _) = plugins.open().await;
+    plugins.put("p", "2.0.0", guests::hostile());
+    let (ruling, report) = tokio::join!(runtime.admit(event(A)), runtime.reconcile());
+    assert!(report.changed, "{report}");
+    assert_eq!(ruled(ruling).stamp.version, "1.0.0");
+    assert_eq!(ruled(runtime.admit(event(A)).await).stamp.version, "2.0.0");
+}
+
+#[tokio::test]
 async fn whatever_vanishes_leaves_what_runs() {
     let plugins = dropping();
     let (runtime, _) = plugins.open().await;

@@ -1,5 +1,6 @@
 //! What every test here needs: components, events, directories of plugins.
 
+mod build;
 pub(crate) mod components;
 pub(crate) mod guests;
 
@@ -44,7 +45,7 @@ pub(crate) fn event_with(enterprise: &str, payload: &Value) -> Event {
 fn workbench() -> &'static Workbench {
     static BENCH: OnceLock<Workbench> = OnceLock::new();
     BENCH.get_or_init(|| {
-        let dir = guests::target_dir().join("xnovu-test-cache/compiled");
+        let dir = build::target_dir().join("xnovu-test-cache/compiled");
         Workbench::open(&dir).unwrap()
     })
 }
