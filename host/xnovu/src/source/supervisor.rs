@@ -42,10 +42,8 @@ pub async fn supervise(
     while !stop.is_cancelled() {
         status.set(source.enterprises(), Connection::Connecting);
         let started = tokio::time::Instant::now();
-        let ended = tokio::select! {
-            () = stop.cancelled() => break,
-            ended = source.run(&out, &status, &stop) => ended,
-        };
+        // Not raced against `stop`: the source watches it and says good-bye to the other side.
+        let ended = source.run(&out, &status, &stop).await;
         if stop.is_cancelled() {
             break;
         }
@@ -100,14 +98,14 @@ mod tests {
             &self,
             _: &mpsc::Sender<Hint>,
             status: &StatusSender,
-            _: &CancellationToken,
+            stop: &CancellationToken,
         ) -> Result<(), SourceError> {
             self.starts.lock().unwrap().push(Instant::now());
             status.set(&self.enterprises, Connection::Subscribed);
             let hold = self.holds.lock().unwrap().pop();
             match hold {
                 Some(hold) => tokio::time::sleep(hold).await,
-                None => std::future::pending().await,
+                None => stop.cancelled().await,
             }
             Err(SourceError::Silent("on purpose"))
         }
