@@ -1,1 +1,126 @@
-//! Plugin verbs.
+//! What an author of plugins does: begin one, build it, try it, look into it.
+//!
+//! Owns the verbs' flags and where they look. Works without any setting, database or daemon.
+
+mod build;
+mod cargo;
+mod case;
+mod component;
+mod difference;
+mod inspect;
+mod new;
+mod project;
+mod sdk;
+mod test;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+
+use super::output::Output;
+use crate::config::Layers;
+
+/// Begin, build, try and inspect plugins.
+#[derive(Debug, Subcommand)]
+pub enum PluginCommand {
+    /// Begin a plugin that builds as it is.
+    New(NewArgs),
+    /// Compile plugins and put each component beside its plugin.toml.
+    Build(ProjectArgs),
+    /// Run the cases of plugins in the very sandbox the daemon uses.
+    Test(ProjectArgs),
+    /// Say what a component exports, imports and may do.
+    Inspect(InspectArgs),
+}
+
+/// Which plugin to begin.
+#[derive(Debug, Args)]
+pub struct NewArgs {
+    /// Name: lower-case letters, digits and single hyphens, a letter first
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// Directory to put it into [default: plugins]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+/// Which plugins to work on.
+#[derive(Debug, Args)]
+pub struct ProjectArgs {
+    /// Directories with a plugin.toml [default: all in the plugins' directory]
+    #[arg(value_name = "DIR")]
+    dirs: Vec<PathBuf>,
+
+    /// Directory of bindings.toml and the plugins [default: plugins]
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<PathBuf>,
+}
+
+/// What to look into.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// A component, or the directory of a plugin that was built
+    #[arg(value_name = "FILE|DIR")]
+    path: PathBuf,
+}
+
+/// Where the verbs look and what they leave behind, unless a flag says otherwise.
+#[derive(Debug, Clone)]
+struct Places {
+    /// The directory of bindings.toml and the plugins.
+    plugins: PathBuf,
+    /// Compiled components and build directories that have no better place.
+    state: PathBuf,
+    /// Where cargo keeps the sources of dependencies, so that their paths can be kept out of components.
+    cargo_home: Option<PathBuf>,
+}
+
+impl Places {
+    fn of(layers: &Layers) -> Self {
+        let home = || Some(Path::new(layers.get("HOME")?).join(".cargo"));
+        Self {
+            plugins: layers.get("XNOVU_PLUGINS").unwrap_or("plugins").into(),
+            state: layers.get("XNOVU_STATE_DIR").unwrap_or(".xnovu").into(),
+            cargo_home: layers.get("CARGO_HOME").map(PathBuf::from).or_else(home),
+        }
+    }
+}
+
+/// Runs a verb and says how it ended.
+///
+/// # Errors
+/// What could not be done; failures of a plugin's own (a case that fails, a component that is refused) are told on `output` and end
+/// with exit code 1.
+pub async fn run(command: PluginCommand, layers: &Layers, output: Output) -> anyhow::Result<ExitCode> {
+    let places = Places::of(layers);
+    // Every verb waits for files, compilers or components, and the command does nothing else meanwhile.
+    let verb = move || match command {
+        PluginCommand::New(args) => new::run(&args.name, args.dir.as_deref().unwrap_or(&places.plugins), output),
+        PluginCommand::Build(args) => build::run(&args, &places, output),
+        PluginCommand::Test(args) => test::run(&args, &places, output),
+        PluginCommand::Inspect(args) => inspect::run(&args.path, output),
+    };
+    tokio::task::spawn_blocking(verb).await.context("running the command")?
+}
+
+/// Builds the plugins of the settings' directory that have no component yet, so that a fresh checkout runs.
+///
+/// # Errors
+/// What could not be built, and why.
+pub(super) async fn build_missing(layers: &Layers, output: Output) -> anyhow::Result<()> {
+    let places = Places::of(layers);
+    let dirs = project::unbuilt(&places)?;
+    if dirs.is_empty() {
+        return Ok(());
+    }
+    output.note(&format!("building {} plugin(s), this once", dirs.len()));
+    let args = ProjectArgs { dirs, plugins: None };
+    tokio::task::spawn_blocking(move || build::run(&args, &places, output)).await.context("building plugins")??;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

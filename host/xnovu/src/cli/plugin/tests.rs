@@ -1,0 +1,140 @@
+//! The author's walk, from nothing to a component that passes its cases, by the real compiler and the real sandbox.
+
+use std::fs;
+
+use clap::Parser;
+use serde_json::{Value, json};
+use xnovu_rules::{Workbench, inspect};
+
+use super::project::Project;
+use super::*;
+use crate::cli::output::Format;
+
+#[derive(Parser)]
+struct Line {
+    #[command(subcommand)]
+    command: PluginCommand,
+}
+
+fn output() -> Output {
+    Output::new(Format::Json, true)
+}
+
+/// Where builds of tests leave what they compile. Kept, because the first compilation of a plugin's dependencies takes half a minute.
+fn state() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugin-tests")
+}
+
+fn places(plugins: &Path) -> Places {
+    let cargo_home = std::env::home_dir().map(|home| home.join(".cargo"));
+    Places { plugins: plugins.to_owned(), state: state(), cargo_home }
+}
+
+/// An empty directory for plugins, away from the SDK, at the same place at every run: the place is among the compiler's flags, and other
+/// flags mean another half minute.
+fn place(name: &str) -> PathBuf {
+    let plugins = state().join(name).join("plugins");
+    if plugins.exists() {
+        fs::remove_dir_all(&plugins).unwrap();
+    }
+    fs::create_dir_all(&plugins).unwrap();
+    plugins.canonicalize().unwrap()
+}
+
+fn begin(plugins: &Path, name: &str) -> Project {
+    new::run(name, plugins, output()).unwrap();
+    Project::open(&plugins.join(name)).unwrap()
+}
+
+fn put(project: &Project, file: &str, text: &str) {
+    fs::write(project.dir.join(file), text).unwrap();
+}
+
+#[test]
+fn the_command_line_is_as_documented() {
+    for line in [
+        "plugin new quiet-desk --dir rules",
+        "plugin build",
+        "plugin build plugins/a plugins/b --plugins plugins",
+        "plugin test --plugins plugins",
+        "plugin inspect plugins/a/a.wasm",
+    ] {
+        assert!(Line::try_parse_from(line.split(' ')).is_ok(), "{line}");
+    }
+    assert!(Line::try_parse_from(["plugin", "inspect"]).is_err());
+}
+
+#[test]
+fn a_plugin_begun_anywhere_builds_passes_and_is_the_same_bytes_everywhere() {
+    let plugins = place("one");
+    let places = places(&plugins);
+    let project = begin(&plugins, "quiet-desk");
+    let wasm = build::build(&project, &places, output()).unwrap();
+    fs::write(project.component(), &wasm).unwrap();
+
+    let label = component::label(&wasm).unwrap();
+    assert_eq!((label.name.as_str(), label.version.as_str()), ("quiet-desk", "0.1.0"));
+    assert_eq!(label.config_schema.unwrap()["title"], "Settings of quiet-desk");
+    assert!(!String::from_utf8_lossy(&wasm).contains("plugin-tests"), "the component holds a path of this machine");
+    failures_are_told(&project, &places);
+
+    let elsewhere = begin(&place("other"), "quiet-desk");
+    assert!(build::build(&elsewhere, &places, output()).unwrap() == wasm, "the same sources gave other bytes");
+
+    let manifest = fs::read_to_string(project.dir.join("plugin.toml")).unwrap() + "target = \"wasm32-wasip2\"\n";
+    put(&elsewhere, "plugin.toml", &manifest);
+    passes_on_wasip2(&elsewhere.dir, &places);
+
+    put(&project, "src/lib.rs", "");
+    let error = build::build(&project, &places, output()).unwrap_err();
+    assert!(format!("{error:#}").contains("xnovu:rules/ruleset"), "{error:#}");
+}
+
+fn passes_on_wasip2(dir: &Path, places: &Places) {
+    let project = Project::open(dir).unwrap();
+    let wasm = build::build(&project, places, output()).unwrap();
+    assert!(inspect(&wasm).unwrap().imports.iter().any(|import| import.name.starts_with("wasi:")));
+    fs::write(project.component(), &wasm).unwrap();
+    let bench = Workbench::open(&places.state.join("compiled")).unwrap();
+    for report in test::test(&bench, &project).unwrap() {
+        assert_eq!(report.failures, Vec::<String>::new(), "{}", report.name);
+    }
+}
+
+fn failures_are_told(project: &Project, places: &Places) {
+    let bench = Workbench::open(&places.state.join("compiled")).unwrap();
+    let told = || -> Vec<(String, Vec<String>)> {
+        let reports = test::test(&bench, project).unwrap();
+        reports.into_iter().map(|report| (report.name, report.failures)).collect()
+    };
+    let passed = [
+        ("what is critical goes first and says when it left".to_owned(), vec![]),
+        ("a muted tag is dropped".to_owned(), vec![]),
+    ];
+    assert_eq!(told(), passed);
+
+    let case = |expect: Value, payload: Value| json!({"event": {"payload": payload}, "expect": expect}).to_string();
+    put(project, "cases/critical.json", &case(json!({"admit": {"drop": "no"}}), json!({})));
+    put(
+        project,
+        "cases/muted.json",
+        &case(json!({"admit": {"error": "payload.severity"}}), json!({"severity": "loud"})),
+    );
+    put(project, "cases/typo.json", r#"{"expect": {"admits": {}}}"#);
+    let told = told();
+    let critical = ["admit.drop: wanted \"no\", got nothing", "admit.deliver: wanted nothing, got {\"priority\":null}"];
+    assert_eq!(told[0], ("critical".to_owned(), critical.map(str::to_owned).to_vec()));
+    assert_eq!(told[1], ("muted".to_owned(), vec![]));
+    assert!(told[2].1[0].starts_with("the case cannot be read: unknown field `admits`"), "{told:?}");
+}
+
+#[test]
+fn a_command_without_plugins_says_how_to_begin() {
+    let root = tempfile::tempdir().unwrap();
+    let args = ProjectArgs { dirs: vec![], plugins: None };
+    let error = project::projects(&args, &places(root.path())).unwrap_err().to_string();
+    assert!(error.contains("hint: begin a plugin with"), "{error}");
+    let args = ProjectArgs { dirs: vec![root.path().to_owned()], plugins: None };
+    let error = project::projects(&args, &places(root.path())).unwrap_err().to_string();
+    assert!(error.contains("plugin.toml is not there"), "{error}");
+}
