@@ -29,7 +29,7 @@ impl Memory {
     pub(super) fn replace(&self, job: &JobId, stands: &SendRecord, fresh: &SendRecord) -> SendRecord {
         let mut records = self.lock();
         let entry = records.entry(job.clone()).or_insert_with(|| (Instant::now(), stands.clone()));
-        if entry.1 == *stands && !entry.1.is_touched() {
+        if entry.1.same_bodies(stands) && !entry.1.is_touched() {
             *entry = (Instant::now(), fresh.clone());
         }
         entry.1.clone()

@@ -51,7 +51,8 @@ impl Ledger {
         }
     }
 
-    /// Replaces the record `stands` of a job unless a call was marked or the record changed meanwhile, and returns what stands.
+    /// Replaces the record `stands` of a job unless a call was made, or may have been, or other bodies were fixed meanwhile; returns what
+    /// stands then.
     ///
     /// # Errors
     /// As [`Ledger::open`].

@@ -1,6 +1,6 @@
 //! The ledger in Redis.
 //!
-//! Owns one hash a job, `<prefix>:ledger:<job>`: field `record` holds what was fixed as JSON and never changes while a call is marked; field
+//! Owns one hash a job, `<prefix>:ledger:<job>`: field `record` holds what was fixed as JSON, field `bodies` its hashes in order; field
 //! `<n>` holds state and generation of call n as `<state> <generation>`.
 
 use std::collections::HashMap;
@@ -14,16 +14,25 @@ use crate::record::{CallState, LedgerError, SendRecord};
 
 const RECORD: &str = "record";
 
-/// KEYS job; ARGV record, ttl. Answers all fields.
-const OPEN: &str =
-    "if redis.call('HSETNX', KEYS[1], 'record', ARGV[1]) == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+/// What tells whether two records fix the same bodies: their hashes in order.
+const BODIES: &str = "bodies";
+
+/// KEYS job; ARGV record, bodies, ttl. Answers all fields.
+const OPEN: &str = "if redis.call('HSETNX', KEYS[1], 'record', ARGV[1]) == 1 then
+  redis.call('HSET', KEYS[1], 'bodies', ARGV[2]) redis.call('PEXPIRE', KEYS[1], ARGV[3])
+end
 return redis.call('HGETALL', KEYS[1])";
 
-/// KEYS job; ARGV record, ttl, the record that was read. Answers all fields.
-const REPLACE: &str = "local s = redis.call('HGET', KEYS[1], 'record')
-if not s or (s == ARGV[3] and redis.call('HLEN', KEYS[1]) == 1) then
-  redis.call('HSET', KEYS[1], 'record', ARGV[1]) redis.call('PEXPIRE', KEYS[1], ARGV[2])
+/// KEYS job; ARGV record, bodies, ttl, the bodies that were read. Replaces unless another record stands or a call was made, or may have
+/// been. Answers all fields.
+const REPLACE: &str = "local fields = redis.call('HGETALL', KEYS[1])
+for i = 1, #fields, 2 do
+  local mark = string.match(fields[i], '^%d+$') and string.match(fields[i + 1], '^%a+')
+  if mark == 'sending' or mark == 'uncertain' or mark == 'accepted' then return fields end
+  if fields[i] == 'bodies' and fields[i + 1] ~= ARGV[4] then return fields end
 end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'record', ARGV[1], 'bodies', ARGV[2]) redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return redis.call('HGETALL', KEYS[1])";
 
 /// KEYS job; ARGV call, state and generation, ttl. Answers 1, or 0 where no record stands.
@@ -52,7 +61,7 @@ impl Redis {
 
     pub(super) async fn open(&self, job: &JobId, fresh: &SendRecord) -> Result<SendRecord, LedgerError> {
         let mut call = self.open.key(self.key(job));
-        call.arg(to_text(fresh)?).arg(self.kept_ms);
+        call.arg(to_text(fresh)?).arg(bodies(fresh)).arg(self.kept_ms);
         self.record("open a record", &call).await
     }
 
@@ -63,7 +72,7 @@ impl Redis {
         fresh: &SendRecord,
     ) -> Result<SendRecord, LedgerError> {
         let mut call = self.replace.key(self.key(job));
-        call.arg(to_text(fresh)?).arg(self.kept_ms).arg(to_text(stands)?);
+        call.arg(to_text(fresh)?).arg(bodies(fresh)).arg(self.kept_ms).arg(bodies(stands));
         self.record("replace a record", &call).await
     }
 
@@ -113,8 +122,13 @@ fn to_text(record: &SendRecord) -> Result<String, LedgerError> {
     serde_json::to_string(record).map_err(LedgerError::Malformed)
 }
 
+fn bodies(record: &SendRecord) -> String {
+    record.calls.iter().map(|call| call.hash.as_str()).collect::<Vec<_>>().join(" ")
+}
+
 fn read_record(mut fields: HashMap<String, String>) -> Result<Option<SendRecord>, LedgerError> {
     let Some(text) = fields.remove(RECORD) else { return Ok(None) };
+    fields.remove(BODIES);
     let mut record: SendRecord = serde_json::from_str(&text).map_err(LedgerError::Malformed)?;
     for (index, mark) in fields {
         let marked = index.parse::<usize>().ok().and_then(|index| record.calls.get_mut(index)).zip(parse_mark(&mark));

@@ -35,7 +35,16 @@ async fn check(ledger: Ledger) {
     assert_eq!(ledger.replace(&first, &record("never read"), &fresh).await.unwrap(), stands);
     assert_eq!(ledger.replace(&first, &stands, &fresh).await.unwrap(), fresh);
 
-    // Once a call is marked it stands.
+    // A call that was made and judged leaves the way free for other bodies.
+    ledger.mark(&first, 0, CallState::Sending, 0).await.unwrap();
+    ledger.mark(&first, 0, CallState::Fresh, 1).await.unwrap();
+    let judged = ledger.get(&first).await.unwrap().unwrap();
+    assert_eq!(judged.calls[0].generation, 1);
+    let edited = record("edited");
+    assert_eq!(ledger.replace(&first, &judged, &edited).await.unwrap(), edited);
+    assert_eq!(ledger.replace(&first, &edited, &fresh).await.unwrap(), fresh);
+
+    // Once a call was accepted it stands.
     ledger.mark(&first, 1, CallState::Accepted, 2).await.unwrap();
     let marked = ledger.get(&first).await.unwrap().unwrap();
     assert_eq!((marked.calls[1].state, marked.calls[1].generation), (CallState::Accepted, 2));

@@ -111,10 +111,12 @@ impl Worker {
         let accepted = Details::of(&claimed.row).accepted;
         let call = |call: &PreparedCall| {
             let earlier = accepted.iter().find(|chunk| chunk.hash == call.hash);
+            // A key that was used for other bytes is not used again: Novu would refuse it or replay what it said of them.
+            let used = fixed.and_then(|record| record.calls.iter().find(|old| old.transaction_id == call.transaction_id));
             Call {
                 hash: call.hash.clone(),
                 transaction_id: earlier.map_or(&call.transaction_id, |chunk| &chunk.transaction_id).clone(),
-                generation: 0,
+                generation: used.map_or(0, |old| old.generation),
                 state: if earlier.is_some() { CallState::Accepted } else { CallState::Fresh },
             }
         };

@@ -362,3 +362,18 @@ async fn rules_that_make_no_message_drop_the_row() {
     assert_eq!(bench.attempt(&job, 1).await, done("dropped"));
     assert_eq!(bench.status(id), "RETRACTED");
 }
+
+#[tokio::test]
+async fn a_row_edited_between_two_attempts_is_sent_as_it_is_now_under_a_key_of_its_own() {
+    let bench = Bench::new().await;
+    let id = bench.insert(1, json!({}));
+    let job = bench.job(id).await;
+    let kept = Effect::Status { status: 500, body: ErrorBody::Json, retry_after_s: None, behind_idempotency: true };
+    bench.http_fault(HttpFault { count: Some(1), ..novu(kept) });
+    assert!(matches!(bench.attempt(&job, 1).await, Outcome::Retry { .. }));
+    bench.update(id, json!({"payload": {"v": 2}}));
+    assert_eq!(bench.attempt(&job, 2).await, done("sent"));
+    let delivered = bench.delivered();
+    assert_eq!((delivered.len(), &delivered[0].payload), (1, &json!({"v": 2})));
+    assert_eq!(delivered[0].idempotency_key.as_deref(), Some(format!("{job}-m0-c0-g1").as_str()));
+}
