@@ -96,3 +96,6 @@ impl Admission {
         *self.brake.borrow()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,6 +50,8 @@ pub(super) struct DevArgs {
 pub(super) async fn run(args: DevArgs, mut layers: Layers, output: Output) -> anyhow::Result<ExitCode> {
     let standin = Standin::start(StandinConfig::default()).await.context("starting the local Supabase and Novu")?;
     point_at(&standin, &mut layers, &args);
+    args.common.put_into(&mut layers);
+    super::plugin::build_missing(&layers, output).await?;
     let config = settle(&args.common, layers)?;
     samples::workflows(standin.state())?;
     let parts = Parts::open(config).await?;
@@ -84,7 +86,7 @@ fn point_at(standin: &Standin, layers: &mut Layers, args: &DevArgs) {
     layers.set_flag("NOVU_SECRET_KEY", Some(config.novu_key));
     layers.set_flag("DAEMON_HEALTH_PORT", Some(args.health_port));
     if args.common.log_level.is_none() {
-        layers.set_flag("DAEMON_LOG_LEVEL", Some("warn"));
+        layers.set_flag("DAEMON_LOG_LEVEL", Some("error"));
     }
 }
 

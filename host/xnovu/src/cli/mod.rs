@@ -42,6 +42,9 @@ enum Command {
     /// Take jobs, let the rules map them, trigger Novu.
     #[command(subcommand)]
     Worker(worker::WorkerCommand),
+    /// Write, build, try and inspect plugins.
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// Try everything on this machine: a local Supabase and Novu, daemon, worker and sample plugins in one process.
     Dev(dev::DevArgs),
 }
@@ -89,6 +92,7 @@ async fn dispatch(command: Command, layers: Layers, output: Output) -> anyhow::R
     match command {
         Command::Daemon(daemon) => daemon::run(daemon, layers, output).await,
         Command::Worker(worker) => worker::run(worker, layers, output).await,
+        Command::Plugin(plugin) => plugin::run(plugin, &layers, output).await,
         Command::Dev(dev) => dev::run(dev, layers, output).await,
     }
 }

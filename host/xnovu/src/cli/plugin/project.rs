@@ -80,3 +80,15 @@ pub(super) fn projects(args: &ProjectArgs, places: &Places) -> anyhow::Result<Ve
     dirs.sort();
     dirs.iter().map(|dir| Project::open(dir)).collect()
 }
+
+/// The directories of plugins that have no component yet. None where there is no plugins' directory.
+///
+/// # Errors
+/// As [`projects`].
+pub(super) fn unbuilt(places: &Places) -> anyhow::Result<Vec<PathBuf>> {
+    if !places.plugins.is_dir() {
+        return Ok(Vec::new());
+    }
+    let all = projects(&ProjectArgs { dirs: Vec::new(), plugins: None }, places)?;
+    Ok(all.into_iter().filter(|project| !project.component().exists()).map(|project| project.dir).collect())
+}
