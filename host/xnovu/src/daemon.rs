@@ -44,12 +44,7 @@ pub struct Daemon {
 impl Daemon {
     /// Starts the daemon's tasks.
     #[must_use]
-    pub fn start(
-        parts: &Parts,
-        enterprises: Vec<EnterpriseId>,
-        tasks: &Tasks,
-        stop: &CancellationToken,
-    ) -> Self {
+    pub fn start(parts: &Parts, enterprises: Vec<EnterpriseId>, tasks: &Tasks, stop: &CancellationToken) -> Self {
         let requests = Arc::new(SweepRequests::default());
         let sockets = realtime_sources(&parts.config.supabase, parts.config.sources, &enterprises, &requests);
         let (hints, heard) = mpsc::channel(HINTS_MAX);

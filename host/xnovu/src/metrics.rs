@@ -58,7 +58,10 @@ impl Metrics {
         .buckets(LATENCY_BUCKETS.to_vec());
         Arc::new(Self {
             hints: counters("xnovu_hints_total", "Rows heard of, by path", &["via"]),
-            hints_dropped: counter("xnovu_hints_dropped_total", "Hints dropped under load; the sweep brings their rows again"),
+            hints_dropped: counter(
+                "xnovu_hints_dropped_total",
+                "Hints dropped under load; the sweep brings their rows again",
+            ),
             decisions: counters("xnovu_decisions_total", "Verdicts of rules", &["enterprise_id", "stage", "verdict"]),
             rule_failures: counters(
                 "xnovu_rule_failures_total",
@@ -78,7 +81,10 @@ impl Metrics {
             store_failures: counters("xnovu_store_failures_total", "Requests to the database that failed", &["what"]),
             queue_failures: counter("xnovu_queue_failures_total", "Batches the queue did not take"),
             reaped: counter("xnovu_reaped_total", "Rows brought back after their worker was gone"),
-            foreign_rows: counter("xnovu_foreign_processing_rows_total", "Sightings of PROCESSING rows of another sender"),
+            foreign_rows: counter(
+                "xnovu_foreign_processing_rows_total",
+                "Sightings of PROCESSING rows of another sender",
+            ),
             registry,
         })
     }

@@ -81,7 +81,8 @@ impl Reaper {
         details.reaped += 1;
         // A row whose stamp was taken away has none to be fenced by; the next claim gives it one.
         let stamp = row.processed_at.unwrap_or(Micros::new(0));
-        let settled = self.store.settle(&Fence { job, stamp }, &Settlement::Failed { details: details.to_value() }).await?;
+        let settled =
+            self.store.settle(&Fence { job, stamp }, &Settlement::Failed { details: details.to_value() }).await?;
         if settled {
             self.trail.tell(&row.enterprise_id, row.id, What::Failed { reason });
         }

@@ -12,8 +12,10 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 /// Starts logging at a level. Libraries are heard from `warn` on. A second call changes nothing.
 pub fn start(level: &str) {
-    let filter = EnvFilter::new(format!("warn,xnovu={level},xnovu_queue={level},xnovu_rules={level},xnovu_standin={level}"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_span_events(FmtSpan::NONE).with_writer(std::io::stderr);
+    let filter =
+        EnvFilter::new(format!("warn,xnovu={level},xnovu_queue={level},xnovu_rules={level},xnovu_standin={level}"));
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_span_events(FmtSpan::NONE).with_writer(std::io::stderr);
     // A logger that is set already stays: a second one would lose lines.
     let _ = if std::io::stderr().is_terminal() {
         builder.with_target(false).compact().try_init()

@@ -134,7 +134,13 @@ impl Lane {
         let admitted = match self.admission.rules.admit(event).await {
             Ruling::Unbound => self.let_in(&row, &job, None, None),
             Ruling::Ruled(ruled) => {
-                self.admission.metrics.ruled(&self.enterprise, "admit", ruled.answer.word(), ruled.duration, ruled.fuel);
+                self.admission.metrics.ruled(
+                    &self.enterprise,
+                    "admit",
+                    ruled.answer.word(),
+                    ruled.duration,
+                    ruled.fuel,
+                );
                 let plugin = Some(format!("{}@{}", ruled.stamp.plugin, ruled.stamp.version));
                 self.follow(&row, &job, ruled.answer, plugin).await
             }

@@ -63,8 +63,10 @@ pub struct Admission {
 impl Admission {
     /// Opens a lane for each enterprise and leads hints into them until no source is left. What the lanes hold then is still done.
     pub async fn run(self: Arc<Self>, enterprises: Vec<EnterpriseId>, mut hints: mpsc::Receiver<Hint>, tasks: Tasks) {
-        let lanes: HashMap<EnterpriseId, mpsc::Sender<Hint>> =
-            enterprises.into_iter().map(|enterprise| (enterprise.clone(), self.open_lane(enterprise, &tasks))).collect();
+        let lanes: HashMap<EnterpriseId, mpsc::Sender<Hint>> = enterprises
+            .into_iter()
+            .map(|enterprise| (enterprise.clone(), self.open_lane(enterprise, &tasks)))
+            .collect();
         while let Some(hint) = hints.recv().await {
             self.lead(&lanes, hint);
         }

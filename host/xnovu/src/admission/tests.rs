@@ -326,7 +326,8 @@ async fn hazard_5_a_row_whose_job_is_gone_is_offered_again_and_given_up_the_thir
     let bench = Bench::new(|_, _| ruled(DELIVER)).await;
     let id = bench.insert(json!({}));
     let job = format!("xn-{ENTERPRISE}-{id}-5");
-    let stuck = json!({"notification_status": "PROCESSING", "transaction_id": job, "processed_at": "2026-01-01T00:00:00Z"});
+    let stuck =
+        json!({"notification_status": "PROCESSING", "transaction_id": job, "processed_at": "2026-01-01T00:00:00Z"});
     for reaps in 1..=2 {
         bench.update(id, stuck.clone());
         bench.sweep(vec![bench.row(id).await], Via::Reap).await;

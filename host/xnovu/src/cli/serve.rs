@@ -106,8 +106,15 @@ pub(super) fn enterprises(parts: &Parts) -> Result<Vec<EnterpriseId>, Mistakes> 
     let bound: Vec<EnterpriseId> = parts.rules.snapshot().enterprises().cloned().collect();
     if bound.is_empty() {
         let mut mistakes = Mistakes::default();
-        let what = format!("is not set, and {} binds no enterprise by name", parts.config.plugins.join("bindings.toml").display());
-        mistakes.add("DAEMON_ENTERPRISE_IDS", what, "set it, or --enterprises, to the ids to serve, separated by commas");
+        let what = format!(
+            "is not set, and {} binds no enterprise by name",
+            parts.config.plugins.join("bindings.toml").display()
+        );
+        mistakes.add(
+            "DAEMON_ENTERPRISE_IDS",
+            what,
+            "set it, or --enterprises, to the ids to serve, separated by commas",
+        );
         return Err(mistakes);
     }
     Ok(bound)
@@ -132,7 +139,9 @@ pub(super) fn tell_report(report: &Report, output: Output) {
     for (subject, outcome) in &report.bindings {
         match outcome {
             BindingOutcome::Ready(_) => {}
-            BindingOutcome::LastGood(_, why) => tell(&format!("enterprise {subject} stays on its last good rules"), why),
+            BindingOutcome::LastGood(_, why) => {
+                tell(&format!("enterprise {subject} stays on its last good rules"), why)
+            }
             BindingOutcome::NotLoaded(why) => tell(&format!("enterprise {subject} is held"), why),
         }
     }

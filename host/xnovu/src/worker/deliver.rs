@@ -62,7 +62,9 @@ impl Worker {
         let plugin = judgement.stamp.as_ref().map(|stamp| format!("{}@{}", stamp.plugin, stamp.version));
         let partly_sent = fixed.as_ref().is_some_and(SendRecord::is_touched);
         match judgement.course {
-            Course::Drop(_) | Course::Defer { .. } if partly_sent => self.changed_after_partial_send(claimed, fixed).await,
+            Course::Drop(_) | Course::Defer { .. } if partly_sent => {
+                self.changed_after_partial_send(claimed, fixed).await
+            }
             Course::Drop(reason) => self.retract(claimed, plugin, reason).await,
             Course::Defer { until, reason } => self.defer(claimed, plugin, until, reason).await,
             Course::Hold(reason) => self.hold(claimed, reason).await,
@@ -73,7 +75,9 @@ impl Worker {
                 let own = if needs_workflows(&messages, &grants) {
                     match self.workflows.of(&row.enterprise_id, &wanted).await {
                         Ok(own) => own,
-                        Err(error) => return self.give_back(&claimed, OUTAGE_WAIT, format!("workflows: {error}")).await,
+                        Err(error) => {
+                            return self.give_back(&claimed, OUTAGE_WAIT, format!("workflows: {error}")).await;
+                        }
                     }
                 } else {
                     std::sync::Arc::default()
@@ -99,11 +103,13 @@ impl Worker {
         match after_empty_claim(read.rows.first(), &job.id, now) {
             EmptyClaim::Later(at) => later(at.since(now), "leased by another attempt, or not yet due"),
             EmptyClaim::Again => Outcome::Retry {
-                error: "the row can be claimed but the claim wrote nothing: may the key update notify.ent_notification?".to_owned(),
+                error:
+                    "the row can be claimed but the claim wrote nothing: may the key update notify.ent_notification?"
+                        .to_owned(),
             },
-            EmptyClaim::Invisible => Outcome::Retry {
-                error: "the row cannot be seen: deleted, or hidden from the key".to_owned(),
-            },
+            EmptyClaim::Invisible => {
+                Outcome::Retry { error: "the row cannot be seen: deleted, or hidden from the key".to_owned() }
+            }
             EmptyClaim::Over => Outcome::Done("over".to_owned()),
         }
     }
@@ -167,7 +173,13 @@ impl Worker {
     }
 
     /// Settles under the fence. Where that writes nothing, the row says whether it was done before, taken back, or lost to another attempt.
-    pub(super) async fn settle(&self, claimed: &Claimed<'_>, settlement: &Settlement, what: What, word: &str) -> Outcome {
+    pub(super) async fn settle(
+        &self,
+        claimed: &Claimed<'_>,
+        settlement: &Settlement,
+        what: What,
+        word: &str,
+    ) -> Outcome {
         let (job, row) = (&claimed.job.id, &claimed.row);
         let settled = match self.store.settle(&claimed.fence, settlement).await {
             Ok(settled) => settled,

@@ -50,7 +50,13 @@ impl Worker {
         match self.rules.decide(event, pin.as_ref()).await {
             Ruling::Unbound => Judgement { stamp: None, course: as_it_is(row) },
             Ruling::Ruled(ruled) => {
-                self.metrics.ruled(&row.enterprise_id, "transform", ruled.answer.verdict.word(), ruled.duration, ruled.fuel);
+                self.metrics.ruled(
+                    &row.enterprise_id,
+                    "transform",
+                    ruled.answer.verdict.word(),
+                    ruled.duration,
+                    ruled.fuel,
+                );
                 Judgement { stamp: Some(ruled.stamp), course: course(row, ruled.answer, grants()) }
             }
             Ruling::Broken(broken) => {

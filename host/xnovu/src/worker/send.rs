@@ -112,7 +112,8 @@ impl Worker {
         let call = |call: &PreparedCall| {
             let earlier = accepted.iter().find(|chunk| chunk.hash == call.hash);
             // A key that was used for other bytes is not used again: Novu would refuse it or replay what it said of them.
-            let used = fixed.and_then(|record| record.calls.iter().find(|old| old.transaction_id == call.transaction_id));
+            let used =
+                fixed.and_then(|record| record.calls.iter().find(|old| old.transaction_id == call.transaction_id));
             Call {
                 hash: call.hash.clone(),
                 transaction_id: earlier.map_or(&call.transaction_id, |chunk| &chunk.transaction_id).clone(),
@@ -194,7 +195,13 @@ impl Worker {
     }
 
     /// Writes what is known of a call before anything else happens. A call that may have been made stays so until Novu says otherwise.
-    async fn mark(&self, sending: &mut Sending<'_>, index: usize, state: CallState, generations: u32) -> Result<(), Stop> {
+    async fn mark(
+        &self,
+        sending: &mut Sending<'_>,
+        index: usize,
+        state: CallState,
+        generations: u32,
+    ) -> Result<(), Stop> {
         let call = &mut sending.record.calls[index];
         call.generation += generations;
         let was_uncertain = matches!(call.state, CallState::Uncertain);

@@ -66,7 +66,9 @@ fn row(turn: u64) -> Value {
     let (enterprise, workflow, payload, tags) = match turn % 8 {
         0 => (0, "task-reminder", json!({"severity": "low", "task": "check the extinguisher"}), json!(["task"])),
         1 => (1, "desk-message", json!({"severity": "medium", "subject": "parcel"}), json!(["vip"])),
-        2 => (2, "fire-drill", json!({"kind": "drill", "building": "HQ", "startsAt": "2030-01-01T10:00:00Z"}), json!([])),
+        2 => {
+            (2, "fire-drill", json!({"kind": "drill", "building": "HQ", "startsAt": "2030-01-01T10:00:00Z"}), json!([]))
+        }
         3 => (3, "newsletter", json!({"issue": turn}), json!([])),
         4 => (0, "task-reminder", json!({"severity": "high", "task": "close the fire door"}), json!(["task"])),
         5 => (1, "desk-message", json!({"severity": "low", "subject": "advert"}), json!(["promo"])),

@@ -172,8 +172,12 @@ impl Bench {
 
     /// Performs one attempt.
     async fn attempt(&self, job: &JobId, attempt: u32) -> Outcome {
-        let offer =
-            Offer { job: job.clone(), origin: xnovu_domain::Origin::Realtime, priority: xnovu_domain::Priority::MAX, delay: None };
+        let offer = Offer {
+            job: job.clone(),
+            origin: xnovu_domain::Origin::Realtime,
+            priority: xnovu_domain::Priority::MAX,
+            delay: None,
+        };
         let data = JobData::of(&offer);
         let created = Micros::new(0);
         let job = Job { id: job.clone(), data, attempt, attempts_max: 3, created, last: attempt == 3 };
