@@ -80,11 +80,14 @@ struct Places {
 
 impl Places {
     fn of(layers: &Layers) -> Self {
-        let home = || Some(Path::new(layers.get("HOME")?).join(".cargo"));
+        let below_home = |dir: &str| Some(Path::new(layers.get("HOME")?).join(dir));
+        let user_cache = || layers.get("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| below_home(".cache"));
+        let state = layers.get("XNOVU_STATE_DIR").map(PathBuf::from);
         Self {
             plugins: layers.get("XNOVU_PLUGINS").unwrap_or("plugins").into(),
-            state: layers.get("XNOVU_STATE_DIR").unwrap_or(".xnovu").into(),
-            cargo_home: layers.get("CARGO_HOME").map(PathBuf::from).or_else(home),
+            // Not the daemon's directory beside the caller: an author calls from anywhere, also from within a plugin.
+            state: state.or_else(|| Some(user_cache()?.join("xnovu"))).unwrap_or_else(|| ".xnovu".into()),
+            cargo_home: layers.get("CARGO_HOME").map(PathBuf::from).or_else(|| below_home(".cargo")),
         }
     }
 }

@@ -129,6 +129,50 @@ fn failures_are_told(project: &Project, places: &Places) {
 }
 
 #[test]
+fn what_an_author_leaves_behind_lies_with_the_user_unless_a_setting_says_otherwise() {
+    let mut layers = Layers::default();
+    assert_eq!(Places::of(&layers).state, Path::new(".xnovu"));
+    layers.set_flag("HOME", Some("/home/ann"));
+    let places = Places::of(&layers);
+    assert_eq!(places.state, Path::new("/home/ann/.cache/xnovu"));
+    assert_eq!(places.cargo_home.as_deref(), Some(Path::new("/home/ann/.cargo")));
+    layers.set_flag("XNOVU_STATE_DIR", Some("/var/lib/xnovu"));
+    assert_eq!(Places::of(&layers).state, Path::new("/var/lib/xnovu"));
+}
+
+/// The fenced blocks of the documentation that are in this language and begin so.
+fn shown(language: &str, first_line: &str) -> Vec<&'static str> {
+    let documentation = include_str!("../../../../../docs/plugins.md");
+    let fence = format!("```{language}\n");
+    let blocks = documentation.split(&fence).skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.filter(|block| block.starts_with(first_line)).collect()
+}
+
+#[test]
+fn what_the_documentation_shows_can_be_read() {
+    let manifests = shown("toml", "# plugin.toml");
+    assert!(
+        manifests.iter().all(|text| xnovu_rules::Manifest::parse("plugin.toml", text).is_ok()) && manifests.len() == 1
+    );
+    let bindings = shown("toml", "# bindings.toml");
+    let read = xnovu_rules::BindingsFile::parse("bindings.toml", bindings[0], &xnovu_rules::Limits::default()).unwrap();
+    assert!(read.mistakes.is_empty() && read.entries.values().all(Result::is_ok), "{read:?}");
+    let cases = shown("json", "{");
+    assert!(cases.len() >= 2, "{cases:?}");
+    for text in cases {
+        case::Case::parse(text).and_then(|case| case.event()).unwrap();
+    }
+}
+
+#[test]
+fn the_samples_bindings_can_be_read() {
+    let text = include_str!("../../../../../plugins/bindings.toml");
+    let read = xnovu_rules::BindingsFile::parse("bindings.toml", text, &xnovu_rules::Limits::default()).unwrap();
+    assert!(read.mistakes.is_empty() && read.entries.values().all(Result::is_ok), "{read:?}");
+    assert_eq!(read.entries.len(), 3);
+}
+
+#[test]
 fn a_command_without_plugins_says_how_to_begin() {
     let root = tempfile::tempdir().unwrap();
     let args = ProjectArgs { dirs: vec![], plugins: None };
