@@ -1,0 +1,257 @@
+//! Many notifications of every kind, and an oracle that knows what must come of each.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+use xnovu_standin::{Delivery, Options, WorkflowState};
+
+use crate::support::plugins::bind_priority_desk;
+use crate::support::{
+    ENTERPRISES, House, NOVU_KEY, RedisServer, SUPABASE_KEY, TABLE, assert_delivered_once, in_seconds, own_workflow,
+    subscriber, until_within,
+};
+
+/// How long the whole run may take on a loaded machine.
+const RUN_PATIENCE: std::time::Duration = std::time::Duration::from_secs(80);
+
+/// A workflow the enterprise has published and Novu does not know.
+const UNKNOWN_TO_NOVU: &str = "unknown-to-novu";
+
+/// What stands in every payload and must be seen nowhere but at Novu.
+const PLANTED: &str = "planted-payload";
+
+/// The kinds of notifications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Plain,
+    Draft,
+    Deactivated,
+    Soon,
+    Far,
+    Crowd,
+    NoWorkflow,
+    UnknownToNovu,
+    TakenBack,
+    Muted,
+    Raised,
+}
+
+/// What must come of a notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum End {
+    /// Sent once, to everybody on the row and nobody else.
+    Sent,
+    /// Failed, with this in the reason.
+    Failed(&'static str),
+    /// As it was.
+    Untouched(&'static str),
+    /// Taken back by the rules with this reason.
+    Retracted(&'static str),
+}
+
+impl Kind {
+    /// The kind of the notification at this turn. Turns go round the enterprises, and then round the kinds.
+    fn of(turn: usize) -> Self {
+        let bound = turn % ENTERPRISES.len() == 1;
+        match turn / ENTERPRISES.len() % 20 {
+            2 => Self::Draft,
+            5 => Self::Deactivated,
+            7 => Self::Soon,
+            9 => Self::Far,
+            11 if turn / 100 % 4 == 0 => Self::Crowd,
+            13 if !bound => Self::NoWorkflow,
+            15 if !bound => Self::UnknownToNovu,
+            17 => Self::TakenBack,
+            1 | 10 if bound => Self::Muted,
+            3 | 12 if bound => Self::Raised,
+            _ => Self::Plain,
+        }
+    }
+
+    /// What is special about its row.
+    fn columns(self, turn: u64, enterprise: &str) -> Value {
+        match self {
+            Self::Plain => {
+                json!({"recipients": (0..=turn % 3).map(|n| subscriber(turn * 1_000 + n)).collect::<Vec<_>>()})
+            }
+            Self::Draft => json!({"publish_status": "DRAFT"}),
+            Self::Deactivated => json!({"deactivated": true}),
+            Self::Soon => json!({"scheduled_for": in_seconds(2)}),
+            Self::Far => json!({"scheduled_for": in_seconds(86_400)}),
+            Self::Crowd => json!({"recipients": (0..250).map(|n| subscriber(turn * 1_000 + n)).collect::<Vec<_>>()}),
+            Self::NoWorkflow => json!({"workflow_key": null}),
+            Self::UnknownToNovu => json!({"workflow_key": own_workflow(UNKNOWN_TO_NOVU, enterprise)}),
+            Self::TakenBack => json!({"notification_status": "RETRACTED", "retraction_reason": "a person's"}),
+            Self::Muted => json!({"tags": ["promo"]}),
+            Self::Raised => json!({"tags": ["vip"]}),
+        }
+    }
+
+    fn end(self) -> End {
+        match self {
+            Self::Plain | Self::Soon | Self::Crowd | Self::Raised => End::Sent,
+            Self::Draft | Self::Deactivated | Self::Far => End::Untouched("PENDING"),
+            Self::NoWorkflow => End::Failed("no published workflow"),
+            Self::UnknownToNovu => End::Failed("workflow_not_found"),
+            Self::TakenBack => End::Untouched("RETRACTED"),
+            Self::Muted => End::Retracted("rule: the desk drops tag promo"),
+        }
+    }
+}
+
+/// Notifications that were put into the tables, and the oracle.
+struct Run<'h> {
+    house: &'h House,
+    kinds: HashMap<i64, Kind>,
+}
+
+impl<'h> Run<'h> {
+    fn new(house: &'h House) -> Self {
+        for enterprise in ENTERPRISES {
+            house.state().set_workflow(&own_workflow(UNKNOWN_TO_NOVU, enterprise), WorkflowState::Unknown);
+        }
+        Self { house, kinds: HashMap::new() }
+    }
+
+    /// Puts the notifications of these turns into the tables, one transaction each.
+    fn insert(&mut self, turns: std::ops::Range<usize>) {
+        for turn in turns {
+            let (kind, enterprise) = (Kind::of(turn), ENTERPRISES[turn % ENTERPRISES.len()]);
+            let number = u64::try_from(turn).unwrap();
+            let mut columns = kind.columns(number, enterprise);
+            columns["enterprise_id"] = enterprise.into();
+            columns["payload"] = json!({"turn": turn, "text": format!("{PLANTED} {turn}")});
+            self.kinds.insert(self.house.insert(columns), kind);
+        }
+    }
+
+    /// Waits until every notification that must end has ended.
+    async fn ended(&self) {
+        until_within(RUN_PATIENCE, "every notification has ended", async || {
+            let rows = self.rows();
+            let open = |row: &&Value| !matches!(self.kind(row).end(), End::Untouched(_)) && !is_over(row);
+            let open: Vec<&Value> = rows.iter().filter(open).collect();
+            if open.is_empty() {
+                return Ok(());
+            }
+            Err(format!(
+                "{} of {} have not; the first, a {:?}, is {}",
+                open.len(),
+                rows.len(),
+                self.kind(open[0]),
+                open[0]
+            ))
+        })
+        .await;
+    }
+
+    /// Holds every row and every delivery against what must have come of them.
+    fn judge(&self) {
+        let mut deliveries: HashMap<String, Vec<Delivery>> = HashMap::new();
+        for delivery in self.house.state().deliveries(0) {
+            let (job, _message_and_chunk) = delivery.transaction_id.rsplit_once("-m").unwrap();
+            deliveries.entry(job.to_owned()).or_default().push(delivery);
+        }
+        for row in self.rows() {
+            let job = row["transaction_id"].as_str().unwrap_or_default();
+            self.judge_row(&row, &deliveries.remove(job).unwrap_or_default());
+        }
+        assert!(deliveries.is_empty(), "sent for no row's last job: {deliveries:?}");
+    }
+
+    fn judge_row(&self, row: &Value, deliveries: &[Delivery]) {
+        let (kind, status) = (self.kind(row), row["notification_status"].as_str().unwrap());
+        let reason = |column: &str| row[column].as_str().unwrap_or_default().to_owned();
+        match kind.end() {
+            End::Sent => {
+                assert_eq!(status, "SENT", "{kind:?}: {row}");
+                assert_delivered_once(row, deliveries);
+                deliveries.iter().for_each(|delivery| assert_is_of(row, delivery));
+                return;
+            }
+            End::Failed(why) => {
+                assert_eq!(status, "FAILED", "{kind:?}: {row}");
+                let told = row["error_details"]["error"].as_str().unwrap_or_default();
+                assert!(told.contains(why), "{kind:?} failed for another reason: {told}");
+            }
+            End::Untouched(as_it_was) => {
+                assert_eq!(status, as_it_was, "{kind:?}: {row}");
+                assert_eq!(row["updated_at"], row["created_at"], "{kind:?} was written to: {row}");
+            }
+            End::Retracted(why) => {
+                assert_eq!((status, reason("retraction_reason").as_str()), ("RETRACTED", why), "{kind:?}: {row}");
+            }
+        }
+        assert_eq!(deliveries, [], "{kind:?} was sent: {row}");
+    }
+
+    fn rows(&self) -> Vec<Value> {
+        self.house.state().rows(TABLE, &[]).unwrap()
+    }
+
+    fn kind(&self, row: &Value) -> Kind {
+        self.kinds[&row["id"].as_i64().unwrap()]
+    }
+}
+
+fn is_over(row: &Value) -> bool {
+    matches!(row["notification_status"].as_str(), Some("SENT" | "FAILED" | "RETRACTED"))
+}
+
+/// What Novu got is what stands on the row, in time and from its own enterprise.
+fn assert_is_of(row: &Value, delivery: &Delivery) {
+    assert_eq!(delivery.payload, row["payload"]);
+    assert_eq!(delivery.enterprise_id.unwrap().to_string(), row["enterprise_id"].as_str().unwrap());
+    assert!(delivery.recipients.len() <= 100, "Novu takes 100 at most: {}", delivery.recipients.len());
+    if let Some(due) = row["scheduled_for"].as_str() {
+        let due = chrono::DateTime::parse_from_rfc3339(due).unwrap();
+        assert!(delivery.at_ms >= due.timestamp_millis(), "sent before its time: {row}");
+    }
+}
+
+/// Asserts that nothing a company entrusts to the program is in what it says or keeps.
+fn assert_tells_nothing(place: &str, bytes: &[u8]) {
+    for secret in [PLANTED, "5ec4e700", SUPABASE_KEY, NOVU_KEY] {
+        let found = bytes.windows(secret.len()).position(|window| window == secret.as_bytes());
+        let around = found.map(|at| String::from_utf8_lossy(&bytes[at.saturating_sub(200)..bytes.len().min(at + 200)]));
+        assert!(around.is_none(), "{secret} stands in {place}: {around:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_notifications_of_every_kind_each_come_to_their_one_end_and_tell_nobody_else_what_they_say() {
+    let redis = RedisServer::start().await;
+    let house = House::on(&redis).await;
+    bind_priority_desk(&house);
+    let mut run = Run::new(&house);
+    run.insert(0..400);
+    let daemon = house.daemon();
+    daemon.until_subscribed().await;
+    run.insert(400..500);
+    let workers = [house.worker(), house.worker()];
+    assert_tells_nothing("Redis before the work", &redis.contents().await);
+    run.insert(500..1_000);
+    run.ended().await;
+    daemon.until_queue(&[("waiting", 0), ("active", 0)]).await;
+    run.judge();
+    assert_tells_nothing("Redis after the work", &redis.contents().await);
+    assert_tells_nothing("the daemon's output", daemon.stop().await.as_bytes());
+    for worker in workers {
+        assert_tells_nothing("a worker's output", worker.stop().await.as_bytes());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_one_process_brings_every_kind_of_notification_to_the_same_ends() {
+    let house = House::with(None, Options::default()).await;
+    bind_priority_desk(&house);
+    let mut run = Run::new(&house);
+    run.insert(0..150);
+    let daemon = house.daemon();
+    daemon.until_subscribed().await;
+    run.insert(150..300);
+    run.ended().await;
+    daemon.until_queue(&[("waiting", 0), ("active", 0)]).await;
+    run.judge();
+    assert_tells_nothing("the process's output", daemon.stop().await.as_bytes());
+}

@@ -1,0 +1,14 @@
+//! The whole line as its users have it: the real program in processes of its own, a real Redis, and a stand-in for Supabase and Novu.
+//!
+//! Owns no logic of the product: what must come of a notification is computed here anew, from the row alone.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that fails should say where, and what was seen"
+)]
+#![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers of its API")]
+
+mod line;
+mod support;

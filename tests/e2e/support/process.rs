@@ -1,0 +1,148 @@
+//! The program as its users start it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use serde_json::Value;
+
+use super::until;
+
+/// Bytes of a process's output that a failed test shows.
+const SHOWN_BYTES: usize = 8_000;
+
+/// A process of `xnovu` with all it says, killed when dropped.
+pub struct Xnovu {
+    name: &'static str,
+    child: Child,
+    output: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
+    health_port: Option<u16>,
+}
+
+impl Xnovu {
+    /// Starts it with these variables and no others.
+    pub fn start(
+        name: &'static str,
+        arguments: &[&str],
+        dir: &Path,
+        environment: &[(&'static str, String)],
+        health_port: Option<u16>,
+    ) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xnovu"));
+        command
+            .args(arguments)
+            .current_dir(dir)
+            .env_clear()
+            .envs(environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let output = Arc::default();
+        let stdout = keep(child.stdout.take().unwrap(), &output);
+        let stderr = keep(child.stderr.take().unwrap(), &output);
+        Self { name, child, output, readers: vec![stdout, stderr], health_port }
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(mut self) -> String {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.all_output()
+    }
+
+    /// Asks it to stop, as a supervisor does.
+    pub fn ask_to_stop(&self) {
+        let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+    }
+
+    /// Asks it to stop and waits for that; answers all it has said.
+    pub async fn stop(self) -> String {
+        self.ask_to_stop();
+        let (status, output) = self.ended().await;
+        assert!(status.success(), "{status}: {output}");
+        output
+    }
+
+    /// Waits for its end.
+    pub async fn ended(mut self) -> (ExitStatus, String) {
+        let what = format!("the {} ends", self.name);
+        let status = until(&what, async || self.child.try_wait().unwrap().ok_or_else(|| self.tail())).await;
+        (status, self.all_output())
+    }
+
+    /// What `/health/detailed` says, once the process serves it.
+    pub async fn health(&self) -> Value {
+        until(&format!("the {} tells its health", self.name), async || {
+            self.ask_health().await.map_err(|error| error.to_string())
+        })
+        .await
+    }
+
+    async fn ask_health(&self) -> Result<Value, reqwest::Error> {
+        let port = self.health_port.expect("only a daemon serves its health here");
+        crypto();
+        reqwest::get(format!("http://127.0.0.1:{port}/health/detailed")).await?.json().await
+    }
+
+    /// Waits until every enterprise is subscribed.
+    pub async fn until_subscribed(&self) {
+        until("every enterprise is subscribed", async || {
+            let subscriptions = &self.health().await["components"]["subscriptions"];
+            if subscriptions["total"] == subscriptions["active"] { Ok(()) } else { Err(subscriptions.to_string()) }
+        })
+        .await;
+    }
+
+    /// Waits until that many jobs wait, none is under way, and so on, as the daemon's health counts them.
+    pub async fn until_queue(&self, counts: &[(&str, usize)]) {
+        until(&format!("the queue counts {counts:?}"), async || {
+            let stats = self.health().await["queue_stats"]["notification"].clone();
+            if counts.iter().all(|(name, count)| stats[name] == *count) { Ok(()) } else { Err(stats.to_string()) }
+        })
+        .await;
+    }
+
+    fn all_output(&mut self) -> String {
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        self.output.lock().unwrap().clone()
+    }
+
+    fn tail(&self) -> String {
+        let output = self.output.lock().unwrap();
+        let start = output.ceil_char_boundary(output.len().saturating_sub(SHOWN_BYTES));
+        output[start..].to_owned()
+    }
+}
+
+impl Drop for Xnovu {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- {} said:\n{}", self.name, self.tail());
+        }
+    }
+}
+
+/// Appends all that a pipe brings, until its other end is closed.
+fn keep(pipe: impl Read + Send + 'static, output: &Arc<Mutex<String>>) -> JoinHandle<()> {
+    let output = Arc::clone(output);
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let mut output = output.lock().unwrap();
+            output.push_str(&line);
+            output.push('\n');
+        }
+    })
+}
+
+/// The HTTP client wants to know its cryptography even where there is none.
+fn crypto() {
+    // Another test may have been first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

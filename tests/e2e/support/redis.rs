@@ -1,0 +1,65 @@
+//! A Redis of the test's own.
+
+use std::process::{Child, Command, Stdio};
+
+use super::{free_port, until};
+
+/// A Redis server without persistence, killed when dropped.
+pub struct RedisServer {
+    child: Child,
+    port: u16,
+}
+
+impl RedisServer {
+    pub async fn start() -> Self {
+        let port = free_port();
+        let number = port.to_string();
+        // Dumps are not compressed, so that a test can search them.
+        let arguments = ["--port", &number, "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction"];
+        let mut command = Command::new("redis-server");
+        command.args(arguments).args(["--rdbcompression", "no"]).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().expect("redis-server is installed (tests/run installs it)");
+        let server = Self { child, port };
+        until("Redis answers", async || server.ask::<String>(&["PING"]).await.map_err(|error| error.to_string())).await;
+        server
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub async fn command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        self.ask(words).await.unwrap()
+    }
+
+    /// Everything in it, keys and values, as one heap of bytes.
+    pub async fn contents(&self) -> Vec<u8> {
+        let keys: Vec<Vec<u8>> = self.command(&["KEYS", "*"]).await;
+        let mut connection = self.connect().await.unwrap();
+        let mut heap = Vec::new();
+        for key in keys {
+            let dump: Option<Vec<u8>> = redis::cmd("DUMP").arg(&key).query_async(&mut connection).await.unwrap();
+            heap.extend(key);
+            heap.extend(dump.unwrap_or_default());
+        }
+        heap
+    }
+
+    async fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> redis::RedisResult<T> {
+        let mut connection = self.connect().await?;
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        command.query_async(&mut connection).await
+    }
+
+    async fn connect(&self) -> redis::RedisResult<redis::aio::MultiplexedConnection> {
+        redis::Client::open(self.url())?.get_multiplexed_async_connection().await
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
