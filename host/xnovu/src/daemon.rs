@@ -52,7 +52,7 @@ impl Daemon {
         let epoch = Arc::new(AtomicU64::new(0));
         let settings = SweepSettings::with_period(parts.config.sources.sweep_interval);
         let due = Arc::new(Due::new(settings.horizon, Arc::clone(&parts.clock)));
-        let admission = Arc::new(admission(parts, Arc::clone(&due), braked.clone(), Arc::clone(&epoch)));
+        let admission = Arc::new(admission(parts, Arc::clone(&due), braked.clone(), &epoch, &requests));
         tasks.spawn("admission", admission.run(enterprises.clone(), heard, tasks.clone()));
         tasks.spawn("queue watch", watch_queue(Arc::clone(&parts.queue), brake, epoch, stop.clone()));
         start_due(due, hints.clone(), tasks, stop);
@@ -65,7 +65,13 @@ impl Daemon {
     }
 }
 
-fn admission(parts: &Parts, due: Arc<Due>, brake: watch::Receiver<bool>, epoch: Arc<AtomicU64>) -> Admission {
+fn admission(
+    parts: &Parts,
+    due: Arc<Due>,
+    brake: watch::Receiver<bool>,
+    epoch: &Arc<AtomicU64>,
+    requests: &Arc<SweepRequests>,
+) -> Admission {
     let reaper = Reaper {
         store: Arc::clone(&parts.store),
         queue: Arc::clone(&parts.queue),
@@ -84,7 +90,8 @@ fn admission(parts: &Parts, due: Arc<Due>, brake: watch::Receiver<bool>, epoch: 
         seen_for: parts.config.sources.sweep_interval * 2,
         clock: Arc::clone(&parts.clock),
         brake,
-        epoch,
+        requests: Arc::clone(requests),
+        epoch: Arc::clone(epoch),
         trail: parts.trail.clone(),
         metrics: Arc::clone(&parts.metrics),
     }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
@@ -13,14 +14,17 @@ use xnovu_domain::{Details, EnterpriseId, Event, JobId, Notification, Notificati
 use xnovu_queue::{Offer, Offered};
 use xnovu_rules::{Broken, BrokenKind, FailurePolicy, Ruling};
 
-use super::Admission;
 use super::seen::Seen;
+use super::{Admission, Entered};
 use crate::source::{Hint, Via};
 use crate::telemetry::Chain;
 use crate::trail::What;
 
 /// Hints taken together.
 const BATCH_MAX: usize = 200;
+
+/// Rows judged side by side: below what the rules let one enterprise queue.
+const JUDGED_TOGETHER_MAX: usize = 200;
 
 /// How often rules may put one notification off.
 const DEFERRALS_MAX: u32 = 100;
@@ -29,6 +33,8 @@ pub(super) struct Lane {
     admission: Arc<Admission>,
     enterprise: EnterpriseId,
     seen: Seen,
+    /// Whether hints were dropped since the last sweep was asked for.
+    missed: Arc<AtomicBool>,
 }
 
 /// What the rules make of a row.
@@ -39,25 +45,28 @@ enum Admitted {
 }
 
 impl Lane {
-    pub(super) fn new(admission: Arc<Admission>, enterprise: EnterpriseId) -> Self {
-        Self { admission, enterprise, seen: Seen::default() }
+    pub(super) fn new(admission: Arc<Admission>, enterprise: EnterpriseId, missed: Arc<AtomicBool>) -> Self {
+        Self { admission, enterprise, seen: Seen::default(), missed }
     }
 
-    pub(super) async fn run(mut self, mut hints: mpsc::Receiver<Hint>) {
+    pub(super) async fn run(mut self, mut hints: mpsc::Receiver<Entered>) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while hints.recv_many(&mut batch, BATCH_MAX).await > 0 {
             self.seen.at_epoch(self.admission.epoch());
             let rows = self.read(batch.drain(..)).await;
             self.admit_all(rows).await;
+            if hints.is_empty() && self.missed.swap(false, Ordering::Relaxed) {
+                self.admission.requests.ask(std::slice::from_ref(&self.enterprise));
+            }
         }
     }
 
     /// The rows of a batch as they are now. Rows a sweep has just read are taken as they are.
-    async fn read(&self, batch: impl Iterator<Item = Hint>) -> Vec<Notification> {
+    async fn read(&self, batch: impl Iterator<Item = Entered>) -> Vec<Notification> {
         let mut rows: HashMap<NotificationId, Notification> = HashMap::new();
         let mut ids = BTreeSet::new();
-        for hint in batch {
-            match hint {
+        for entered in batch {
+            match entered.hint {
                 Hint::Id { id, .. } => {
                     ids.insert(id);
                 }
@@ -92,6 +101,17 @@ impl Lane {
             self.admission.metrics.hint_dropped();
             return;
         }
+        let mut owed = owed.into_iter();
+        loop {
+            let together: Vec<Notification> = owed.by_ref().take(JUDGED_TOGETHER_MAX).collect();
+            if together.is_empty() {
+                break;
+            }
+            self.judge_and_offer(together).await;
+        }
+    }
+
+    async fn judge_and_offer(&mut self, owed: Vec<Notification>) {
         let judged = join_all(owed.into_iter().map(|row| self.admit(row))).await;
         let mut offers = Vec::with_capacity(judged.len());
         for (job, admitted) in judged {

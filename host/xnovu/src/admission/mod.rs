@@ -8,9 +8,9 @@ mod seen;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use xnovu_domain::{EnterpriseId, Priorities};
 use xnovu_queue::JobQueue;
 use xnovu_rules::Rules;
@@ -21,14 +21,18 @@ use crate::reaper::Reaper;
 use crate::retraction::Retractions;
 use crate::source::Hint;
 use crate::source::due::Due;
+use crate::source::sweep::SweepRequests;
 use crate::store::NotificationStore;
 use crate::tasks::Tasks;
 use crate::trail::Trail;
 
 use lane::Lane;
 
-/// Hints one lane holds. Beyond it hints are dropped: the sweep brings the rows again.
-const LANE_HINTS_MAX: usize = 4_096;
+/// Hints one lane holds. Beyond it hints are dropped, and a sweep is asked for once the lane is empty.
+const LANE_HINTS_MAX: usize = 1_024;
+
+/// Rows the pages in one lane hold together, so that a backlog waits in the database and not here.
+const LANE_ROWS_MAX: usize = 2_000;
 
 /// What the admission works with.
 pub struct Admission {
@@ -52,6 +56,8 @@ pub struct Admission {
     pub clock: Arc<dyn Clock>,
     /// Whether the queue is full enough.
     pub brake: watch::Receiver<bool>,
+    /// Where a lane that had to drop hints asks for its rows again.
+    pub requests: Arc<SweepRequests>,
     /// Counts how often what was remembered of offers became worthless.
     pub epoch: Arc<AtomicU64>,
     /// Who watches.
@@ -63,7 +69,7 @@ pub struct Admission {
 impl Admission {
     /// Opens a lane for each enterprise and leads hints into them until no source is left. What the lanes hold then is still done.
     pub async fn run(self: Arc<Self>, enterprises: Vec<EnterpriseId>, mut hints: mpsc::Receiver<Hint>, tasks: Tasks) {
-        let lanes: HashMap<EnterpriseId, mpsc::Sender<Hint>> = enterprises
+        let lanes: HashMap<EnterpriseId, Door> = enterprises
             .into_iter()
             .map(|enterprise| (enterprise.clone(), self.open_lane(enterprise, &tasks)))
             .collect();
@@ -72,20 +78,21 @@ impl Admission {
         }
     }
 
-    fn open_lane(self: &Arc<Self>, enterprise: EnterpriseId, tasks: &Tasks) -> mpsc::Sender<Hint> {
+    fn open_lane(self: &Arc<Self>, enterprise: EnterpriseId, tasks: &Tasks) -> Door {
         let (sender, receiver) = mpsc::channel(LANE_HINTS_MAX);
-        let lane = Lane::new(Arc::clone(self), enterprise);
+        let door = Door { sender, rows: Arc::new(Semaphore::new(LANE_ROWS_MAX)), missed: Arc::default() };
+        let lane = Lane::new(Arc::clone(self), enterprise, Arc::clone(&door.missed));
         tasks.spawn("admission lane", lane.run(receiver));
-        sender
+        door
     }
 
-    fn lead(&self, lanes: &HashMap<EnterpriseId, mpsc::Sender<Hint>>, hint: Hint) {
+    fn lead(&self, lanes: &HashMap<EnterpriseId, Door>, hint: Hint) {
         let (enterprise, via) = match &hint {
             Hint::Id { enterprise, via, .. } | Hint::Rows { enterprise, via, .. } => (enterprise, *via),
         };
         self.metrics.hinted(via.word());
-        let Some(lane) = lanes.get(enterprise) else { return };
-        if lane.try_send(hint).is_err() {
+        let Some(door) = lanes.get(enterprise) else { return };
+        if !door.admit(hint) {
             self.metrics.hint_dropped();
         }
     }
@@ -96,6 +103,38 @@ impl Admission {
 
     fn braked(&self) -> bool {
         *self.brake.borrow()
+    }
+}
+
+/// The way into a lane.
+struct Door {
+    sender: mpsc::Sender<Entered>,
+    rows: Arc<Semaphore>,
+    missed: Arc<AtomicBool>,
+}
+
+/// A hint in a lane, and the room its rows take while they are there.
+struct Entered {
+    hint: Hint,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Door {
+    /// Lets a hint in if there is room for it; else notes that the lane has missed something.
+    fn admit(&self, hint: Hint) -> bool {
+        let room = match &hint {
+            Hint::Id { .. } => Ok(None),
+            Hint::Rows { rows, .. } => {
+                // A page above the bound takes all of it, alone.
+                let wanted = u32::try_from(rows.len().clamp(1, LANE_ROWS_MAX)).unwrap_or(u32::MAX);
+                Arc::clone(&self.rows).try_acquire_many_owned(wanted).map(Some)
+            }
+        };
+        let entered = room.is_ok_and(|room| self.sender.try_send(Entered { hint, _room: room }).is_ok());
+        if !entered {
+            self.missed.store(true, Ordering::Relaxed);
+        }
+        entered
     }
 }
 

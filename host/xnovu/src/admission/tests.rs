@@ -107,6 +107,7 @@ impl Bench {
             seen_for: Duration::from_secs(60),
             clock: Arc::new(SystemClock),
             brake: watch::channel(false).1,
+            requests: Arc::default(),
             epoch: Arc::default(),
             trail,
             metrics,
@@ -350,4 +351,24 @@ async fn a_stuck_row_of_another_sender_is_left_alone() {
     bench.sweep(vec![bench.row(id).await], Via::Reap).await;
     bench.settle_down().await;
     assert_eq!(bench.raw(id), before);
+}
+
+#[tokio::test]
+async fn a_lane_is_bounded_in_hints_and_in_rows_and_notes_what_it_missed() {
+    let bench = Bench::new(|_, _| ruled(DELIVER)).await;
+    let id = bench.insert(json!({}));
+    let row = bench.row(id).await;
+    let (sender, mut receiver) = mpsc::channel(super::LANE_HINTS_MAX);
+    let rows = Arc::new(tokio::sync::Semaphore::new(super::LANE_ROWS_MAX));
+    let door = super::Door { sender, rows, missed: Arc::default() };
+    let page = |rows| Hint::Rows { enterprise: enterprise(), rows: vec![row.clone(); rows], via: Via::Sweep };
+    assert!(door.admit(page(super::LANE_ROWS_MAX - 1)) && door.admit(page(1)));
+    assert!(!door.missed.load(std::sync::atomic::Ordering::Relaxed));
+    assert!(!door.admit(page(1)), "the rows are at their bound");
+    assert!(door.missed.load(std::sync::atomic::Ordering::Relaxed));
+    drop(receiver.recv().await);
+    assert!(door.admit(page(500)), "room is given back with the page");
+    let hint = || Hint::Id { enterprise: enterprise(), id, via: Via::Realtime };
+    let entered = (0..super::LANE_HINTS_MAX + 10).filter(|_| door.admit(hint())).count();
+    assert_eq!(entered, super::LANE_HINTS_MAX - 2, "two pages are in the lane");
 }
