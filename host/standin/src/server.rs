@@ -54,6 +54,8 @@ pub(crate) async fn accept(listener: TcpListener, state: State, tasks: Tasks) {
 fn router(state: State) -> Router {
     Router::new()
         .route("/rest/v1/{table}", any(rest::serve))
+        .route("/rest/v1/", any(rest::no_table))
+        .route("/rest/v1/{table}/{*path}", any(rest::no_table))
         .route("/realtime/v1/websocket", any(realtime::serve))
         .route("/v1/events/trigger", post(novu::trigger))
         .route("/v1/events/trigger/bulk", post(novu::bulk))

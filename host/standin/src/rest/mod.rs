@@ -10,7 +10,7 @@ mod write;
 
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State as Extracted};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::error::ApiError;
@@ -55,6 +55,21 @@ pub(crate) async fn serve(
         }
     });
     answer.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// Answers what is below `/rest/v1/` and no table: functions, of which there are none, and paths that make no sense.
+pub(crate) async fn no_table(Extracted(state): Extracted<State>, uri: Uri, headers: HeaderMap) -> Response {
+    if let Err(refusal) = gateway::authorize(&headers, uri.query().unwrap_or_default(), state.supabase_key()) {
+        return refusal.into_response();
+    }
+    match uri.path().strip_prefix("/rest/v1/rpc/") {
+        Some(function) => {
+            let message = format!("Could not find the function notify.{function} in the schema cache");
+            ApiError::new(404, "PGRST202", message)
+        }
+        None => ApiError::new(404, "PGRST125", "Invalid path specified in request URL"),
+    }
+    .into_response()
 }
 
 impl IntoResponse for ApiError {

@@ -55,10 +55,11 @@ pub(super) fn patch(state: &State, request: &Request<'_>) -> Result<Response, Ap
     let object: Members<'_> =
         serde_json::from_slice(request.body).map_err(|_| ApiError::unreadable_body("Empty or invalid json"))?;
     let schema = request.table.schema();
-    let assignments = update_values(schema, write.query.columns.as_deref(), &object, state.now())?;
     write.require_filter("UPDATE")?;
-    let nothing = assignments.is_empty() || state.with_faults(|faults| faults.rest.filter_updates);
+    let filtered = state.with_faults(|faults| faults.rest.filter_updates);
     write.run(request, |transaction| {
+        let assignments = update_values(schema, write.query.columns.as_deref(), &object, transaction.now())?;
+        let nothing = filtered || assignments.is_empty();
         let rows =
             if nothing { Vec::new() } else { transaction.update(request.table, &write.query.filter, &assignments)? };
         Ok(Written { rows, verb: Verb::Updated })

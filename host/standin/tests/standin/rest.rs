@@ -153,6 +153,8 @@ async fn refusals_carry_the_status_and_code_of_the_real_server() {
         ("ent_notification?select=nope(id)", 400, "PGRST200"),
         ("nope", 404, "PGRST205"),
         ("ent_notification?id=oops.1", 400, "PGRST100"),
+        ("rpc/claim_batch", 404, "PGRST202"),
+        ("", 404, "PGRST125"),
     ] {
         let answer = world.get(path).await;
         assert_eq!((answer.status, answer.code()), (status, code), "{path} {answer:?}");
@@ -271,6 +273,14 @@ async fn an_update_moves_updated_at_only_where_the_trigger_is() {
         let answer = world.patch(&format!("ent_notification?id=eq.{id}"), json!({"description": "x"})).await;
         assert_eq!(answer.body[0]["updated_at"] != stamp, touch_updated_at, "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn now_is_one_instant_within_a_write() {
+    let world = World::start().await;
+    let id = world.notification(json!({}));
+    let answer = world.patch(&format!("ent_notification?id=eq.{id}"), json!({"processed_at": "now"})).await;
+    assert_eq!(answer.body[0]["processed_at"], answer.body[0]["updated_at"]);
 }
 
 #[tokio::test]
