@@ -13,7 +13,7 @@ use serde_json::json;
 use xnovu_rules::Digest;
 
 use super::cargo::{self, Compilation};
-use super::project::{Project, projects};
+use super::project::{Project, projects, relative};
 use super::{Places, ProjectArgs, component};
 use crate::cli::output::Output;
 
@@ -81,10 +81,4 @@ fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<bool> {
         let _ = fs::remove_file(&beside);
     }
     written.map(|()| true)
-}
-
-/// The path as a person in this directory would write it.
-pub(super) fn relative(path: &Path) -> PathBuf {
-    let here = std::env::current_dir().and_then(|here| here.canonicalize());
-    here.ok().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).to_owned()
 }

@@ -8,9 +8,8 @@ use anyhow::Context;
 use serde_json::{Value, json};
 use xnovu_rules::{Inspection, inspect};
 
-use super::build::relative;
 use super::component::{Label, label};
-use super::project::Project;
+use super::project::{Project, relative};
 use crate::cli::output::Output;
 
 pub(super) fn run(path: &Path, output: Output) -> anyhow::Result<ExitCode> {
@@ -35,11 +34,7 @@ fn component_of(path: &Path) -> anyhow::Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }
-    let project = Project::open(path)?;
-    let file = project.component();
-    let hint = || format!("{} is not there\nhint: xnovu plugin build {}", file.display(), path.display());
-    anyhow::ensure!(file.exists(), hint());
-    Ok(file)
+    Project::open(path)?.built()
 }
 
 /// The whole for people: a word and what it stands for on each line.

@@ -53,6 +53,21 @@ impl Project {
     pub(super) fn component(&self) -> PathBuf {
         self.dir.join(format!("{}.wasm", self.manifest.name))
     }
+
+    /// Its component, which must have been built.
+    ///
+    /// # Errors
+    /// It was not.
+    pub(super) fn built(&self) -> anyhow::Result<PathBuf> {
+        let (file, dir) = (self.component(), relative(&self.dir));
+        ensure!(
+            file.exists(),
+            "{} is not there\nhint: xnovu plugin build {}",
+            relative(&file).display(),
+            dir.display()
+        );
+        Ok(file)
+    }
 }
 
 /// The plugins a command is about: those named, else all in the plugins' directory by name.
@@ -91,4 +106,10 @@ pub(super) fn unbuilt(places: &Places) -> anyhow::Result<Vec<PathBuf>> {
     }
     let all = projects(&ProjectArgs { dirs: Vec::new(), plugins: None }, places)?;
     Ok(all.into_iter().filter(|project| !project.component().exists()).map(|project| project.dir).collect())
+}
+
+/// The path as a person in this directory would write it.
+pub(super) fn relative(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().and_then(|here| here.canonicalize());
+    here.ok().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).to_owned()
 }

@@ -13,10 +13,9 @@ use serde_json::{Value, json};
 use xnovu_domain::{Event, Message, Verdict};
 use xnovu_rules::{Limits, LogLine, Tried, Workbench};
 
-use super::build::relative;
 use super::case::{self, Admit, Case, Refusal, Transform};
 use super::difference::differences;
-use super::project::{Project, projects};
+use super::project::{Project, projects, relative};
 use super::{Places, ProjectArgs};
 use crate::cli::output::Output;
 
@@ -59,10 +58,8 @@ pub(super) fn run(args: &ProjectArgs, places: &Places, output: Output) -> anyhow
 /// # Errors
 /// There is no component, or no case.
 pub(super) fn test(bench: &Workbench, project: &Project) -> anyhow::Result<Vec<Report>> {
-    let component = project.component();
-    let wasm = fs::read(&component).with_context(|| {
-        format!("reading {}\nhint: xnovu plugin build {}", component.display(), relative(&project.dir).display())
-    })?;
+    let component = project.built()?;
+    let wasm = fs::read(&component).with_context(|| format!("reading {}", component.display()))?;
     let files = case::files(&project.dir)?;
     anyhow::ensure!(
         !files.is_empty(),

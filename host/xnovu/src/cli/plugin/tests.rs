@@ -64,11 +64,13 @@ fn the_command_line_is_as_documented() {
     assert!(Line::try_parse_from(["plugin", "inspect"]).is_err());
 }
 
+// One walk, because each further place would compile the SDK once more.
 #[test]
 fn a_plugin_begun_anywhere_builds_passes_and_is_the_same_bytes_everywhere() {
     let plugins = place("one");
     let places = places(&plugins);
     let project = begin(&plugins, "quiet-desk");
+    assert!(project.built().unwrap_err().to_string().contains("hint: xnovu plugin build"));
     let wasm = build::build(&project, &places, output()).unwrap();
     fs::write(project.component(), &wasm).unwrap();
 
@@ -85,9 +87,43 @@ fn a_plugin_begun_anywhere_builds_passes_and_is_the_same_bytes_everywhere() {
     put(&elsewhere, "plugin.toml", &manifest);
     passes_on_wasip2(&elsewhere.dir, &places);
 
+    memory_beyond_the_first_is_whole(&project, &places);
+
     put(&project, "src/lib.rs", "");
     let error = build::build(&project, &places, output()).unwrap_err();
     assert!(format!("{error:#}").contains("xnovu:rules/ruleset"), "{error:#}");
+}
+
+/// A rule that needs more memory than a component begins with, in blocks that grow while others follow them.
+const HUNGRY: &str = r#"
+use xnovu_sdk::prelude::*;
+
+struct Hungry;
+
+#[xnovu_sdk::rules]
+impl Rules for Hungry {
+    fn admit(&self, _event: &Event, _config: &Value) -> Result<Verdict, RuleError> {
+        let mut blocks: Vec<Vec<u8>> = (1..=25).map(|number| vec![number; 40_000]).collect();
+        for (block, number) in blocks.iter_mut().zip(1..) {
+            block.extend_from_slice(&[number; 1_000]);
+            block.shrink_to_fit();
+        }
+        let whole = |(block, number): (&Vec<u8>, u8)| {
+            block.len() == 41_000 && [0, 39_999, 40_000, 40_999].iter().all(|at| block[*at] == number)
+        };
+        if blocks.iter().zip(1..).all(whole) { Ok(Verdict::deliver()) } else { Err("memory was handed out twice".into()) }
+    }
+}
+"#;
+
+fn memory_beyond_the_first_is_whole(project: &Project, places: &Places) {
+    put(project, "src/lib.rs", HUNGRY);
+    put(project, "cases/hungry.json", r#"{"expect": {"admit": {"deliver": {}}}}"#);
+    fs::write(project.component(), build::build(project, places, output()).unwrap()).unwrap();
+    let bench = Workbench::open(places.state.join("compiled")).unwrap();
+    let reports = test::test(&bench, project).unwrap();
+    let hungry = reports.iter().find(|report| report.name == "hungry").unwrap();
+    assert_eq!(hungry.failures, Vec::<String>::new());
 }
 
 fn passes_on_wasip2(dir: &Path, places: &Places) {
