@@ -78,7 +78,7 @@ async fn a_session_has_the_recorded_shape_in_both_versions() {
 
 #[tokio::test]
 async fn what_is_committed_before_the_subscription_is_live_is_lost() {
-    let world = World::with_delay(300).await;
+    let world = World::with_delay(1_000).await;
     let mut socket = world.socket("2.0.0").await;
     let binding = json!([{"event": "*", "schema": "notify", "table": "ent_notification"}]);
     assert_eq!(socket.join(TOPIC, binding).await.payload["status"], "ok");
