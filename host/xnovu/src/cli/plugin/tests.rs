@@ -120,7 +120,7 @@ fn memory_beyond_the_first_is_whole(project: &Project, places: &Places) {
     put(project, "src/lib.rs", HUNGRY);
     put(project, "cases/hungry.json", r#"{"expect": {"admit": {"deliver": {}}}}"#);
     fs::write(project.component(), build::build(project, places, output()).unwrap()).unwrap();
-    let bench = Workbench::open(places.state.join("compiled")).unwrap();
+    let bench = Workbench::open(&places.state.join("compiled")).unwrap();
     let reports = test::test(&bench, project).unwrap();
     let hungry = reports.iter().find(|report| report.name == "hungry").unwrap();
     assert_eq!(hungry.failures, Vec::<String>::new());
