@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
-use xnovu_standin::{Delivery, Options, WorkflowState};
+use xnovu_standin::{Delivery, Effect, ErrorBody, Face, HttpFault, Options, WorkflowState};
 
 use crate::support::plugins::bind_priority_desk;
 use crate::support::{
@@ -218,6 +218,21 @@ fn assert_tells_nothing(place: &str, bytes: &[u8]) {
     }
 }
 
+/// Services that fail now and then, short of what counts as being down; each kind of trouble is written about in a log.
+fn trouble(house: &House) {
+    let answer =
+        |status| Effect::Status { status, body: ErrorBody::Json, retry_after_s: None, behind_idempotency: false };
+    let rest =
+        |method: &str, effect| HttpFault { method: Some(method.to_owned()), ..HttpFault::new(Face::Rest, effect) };
+    house.fault(HttpFault { skip: 20, count: Some(2), ..rest("PATCH", Effect::Cut) });
+    // A settle that is refused would wait for the end of its lease, two minutes.
+    let claim = HttpFault { body_contains: Some("PROCESSING".to_owned()), ..rest("PATCH", answer(500)) };
+    house.fault(HttpFault { skip: 10, count: Some(2), ..claim });
+    house.fault(HttpFault { skip: 20, count: Some(3), ..rest("GET", answer(503)) });
+    house.fault(HttpFault { skip: 30, count: Some(2), ..HttpFault::new(Face::Novu, Effect::Cut) });
+    house.fault(HttpFault { skip: 50, count: Some(2), ..HttpFault::new(Face::Novu, answer(500)) });
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_notifications_of_every_kind_each_come_to_their_one_end_and_tell_nobody_else_what_they_say() {
     let redis = RedisServer::start().await;
@@ -228,12 +243,14 @@ async fn a_thousand_notifications_of_every_kind_each_come_to_their_one_end_and_t
     let daemon = house.daemon();
     daemon.until_subscribed().await;
     run.insert(400..500);
+    trouble(&house);
     let workers = [house.worker(), house.worker()];
     assert_tells_nothing("Redis before the work", &redis.contents().await);
     run.insert(500..1_000);
     run.ended().await;
     daemon.until_queue(&[("waiting", 0), ("active", 0)]).await;
     run.judge();
+    assert!(house.state().faults().http.is_empty(), "some of the trouble met nobody");
     assert_tells_nothing("Redis after the work", &redis.contents().await);
     assert_tells_nothing("the daemon's output", daemon.stop().await.as_bytes());
     for worker in workers {

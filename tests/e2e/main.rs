@@ -10,5 +10,10 @@
 )]
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers of its API")]
 
+mod crashes;
+mod edits;
 mod line;
+mod outages;
+mod rules;
+mod settings;
 mod support;

@@ -13,15 +13,34 @@ pub struct RedisServer {
 impl RedisServer {
     pub async fn start() -> Self {
         let port = free_port();
+        let server = Self { child: Self::spawn(port), port };
+        server.until_it_answers().await;
+        server
+    }
+
+    fn spawn(port: u16) -> Child {
         let number = port.to_string();
         // Dumps are not compressed, so that a test can search them.
         let arguments = ["--port", &number, "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction"];
         let mut command = Command::new("redis-server");
         command.args(arguments).args(["--rdbcompression", "no"]).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().expect("redis-server is installed (tests/run installs it)");
-        let server = Self { child, port };
-        until("Redis answers", async || server.ask::<String>(&["PING"]).await.map_err(|error| error.to_string())).await;
-        server
+        command.spawn().expect("redis-server is installed (tests/run installs it)")
+    }
+
+    async fn until_it_answers(&self) {
+        until("Redis answers", async || self.ask::<String>(&["PING"]).await.map_err(|error| error.to_string())).await;
+    }
+
+    /// Ends it; what it held is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again on the same port.
+    pub async fn start_again(&mut self) {
+        self.child = Self::spawn(self.port);
+        self.until_it_answers().await;
     }
 
     pub fn url(&self) -> String {

@@ -1,0 +1,65 @@
+//! What the rules decide, and what becomes of those whose rules cannot decide.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::plugins::bind_priority_desk;
+use crate::support::{ENTERPRISES, House, RedisServer, Xnovu, until};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_rules_raise_is_sent_before_what_came_first() {
+    let redis = RedisServer::start().await;
+    let mut house = House::on(&redis).await;
+    house.set("WORKER_CONCURRENCY", 1);
+    bind_priority_desk(&house);
+    let daemon = house.daemon();
+    let mut ids = house.insert_plain(10);
+    daemon.until_queue(&[("waiting", 10)]).await;
+    let raised = house.insert(json!({"enterprise_id": ENTERPRISES[1], "tags": ["vip"]}));
+    daemon.until_queue(&[("waiting", 11)]).await;
+    let _worker = house.worker();
+    ids.push(raised);
+    house.until_all(&ids, "SENT").await;
+    house.assert_sent_once(&ids);
+    let first = &house.state().deliveries(0)[0];
+    assert_eq!(first.enterprise_id.unwrap().to_string(), ENTERPRISES[1], "the first was {first:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_that_do_not_load_hold_their_own_enterprise_only_and_until_they_do() {
+    let redis = RedisServer::start().await;
+    let house = House::on(&redis).await;
+    bind_priority_desk(&house);
+    let component = house.plugins().join("priority-desk/priority-desk.wasm");
+    let good = fs::read(&component).unwrap();
+    fs::write(&component, b"no component").unwrap();
+    let held = house.insert(json!({"enterprise_id": ENTERPRISES[1], "tags": ["vip"]}));
+    let others = house.insert_plain(10);
+    let (daemon, worker) = (house.daemon(), house.worker());
+    house.until_all(&others, "SENT").await;
+    until("the held enterprise shows in the health", async || {
+        let health = daemon.health().await;
+        let shown = health["status"] == "degraded" && health["plugins"][0]["state"] == "not-loaded";
+        if shown { Ok(()) } else { Err(health.to_string()) }
+    })
+    .await;
+    house.assert_sent_once(&others);
+    house.assert_untouched(held);
+    worker.stop().await;
+    daemon.stop().await;
+    fs::write(&component, good).unwrap();
+    let (_daemon, _worker) = (house.daemon(), house.worker());
+    house.until_status(held, "SENT").await;
+    house.assert_sent_once(&[others, vec![held]].concat());
+}
+
+#[tokio::test]
+async fn the_demonstration_runs_from_an_empty_directory_with_nothing_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ["dev", "--rate", "50", "--count", "40"];
+    let (status, said) = Xnovu::start("demonstration", &arguments, dir.path(), &[], None).ended().await;
+    assert!(status.success(), "{status}: {said}");
+    let sent = said.lines().filter(|line| line.contains(" sent ")).count();
+    assert!(sent >= 40, "{sent} notifications were told as sent: {said}");
+}

@@ -1,0 +1,99 @@
+//! What an operator sets, well and badly.
+
+use xnovu_standin::Options;
+
+use crate::support::{ENTERPRISES, House, RedisServer, Xnovu};
+
+/// Exit code of settings that are missing or wrong.
+const EXIT_SETTINGS: i32 = 64;
+
+#[tokio::test]
+async fn everything_that_is_missing_or_wrong_is_named_at_once_with_exit_code_64() {
+    let dir = tempfile::tempdir().unwrap();
+    let environment = [("WORKER_CONCURRENCY", "none".to_owned()), ("NOVU_API_URL", "novu".to_owned())];
+    let (status, said) = Xnovu::start("daemon", &["daemon"], dir.path(), &environment, None).ended().await;
+    assert_eq!(status.code(), Some(EXIT_SETTINGS), "{said}");
+    let wrong = [
+        "NEXT_PUBLIC_SUPABASE_URL",
+        "SUPABASE_SERVICE_ROLE_KEY",
+        "NOVU_SECRET_KEY",
+        "WORKER_CONCURRENCY",
+        "NOVU_API_URL",
+    ];
+    for name in wrong {
+        assert!(said.contains(name), "{name} is not named: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_without_a_redis_and_a_daemon_without_enterprises_say_so_with_exit_code_64() {
+    let mut house = House::with(None, Options::default()).await;
+    house.set("DAEMON_ENTERPRISE_IDS", "");
+    for (process, name) in [(house.worker(), "REDIS_URL"), (house.daemon(), "DAEMON_ENTERPRISE_IDS")] {
+        let (status, said) = process.ended().await;
+        assert_eq!(status.code(), Some(EXIT_SETTINGS), "{said}");
+        assert!(said.contains(name), "{name} is not named: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_enterprise_id_that_is_none_disables_itself_only() {
+    let redis = RedisServer::start().await;
+    let mut house = House::on(&redis).await;
+    house.set("DAEMON_ENTERPRISE_IDS", format!("not-a-uuid,{}", ENTERPRISES[0]));
+    let swept = house.insert_plain(5);
+    let _daemon = house.daemon();
+    let _worker = house.worker();
+    house.until_all(&swept, "SENT").await;
+    let later = house.insert_plain(5);
+    house.until_all(&later, "SENT").await;
+    house.assert_sent_once(&[swept, later].concat());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_enterprises_that_are_not_served_stay_as_they_are() {
+    let redis = RedisServer::start().await;
+    let mut house = House::on(&redis).await;
+    house.set("DAEMON_ENTERPRISE_IDS", ENTERPRISES[0]);
+    let foreign = house.insert(serde_json::json!({"enterprise_id": ENTERPRISES[2]}));
+    let nobodys = house.insert(serde_json::json!({}));
+    house.update(nobodys, serde_json::json!({"enterprise_id": null}));
+    let daemon = house.daemon();
+    let _worker = house.worker();
+    daemon.until_subscribed().await;
+    let ids = house.insert_plain(5);
+    house.until_all(&ids, "SENT").await;
+    house.assert_sent_once(&ids);
+    house.assert_untouched(foreign);
+    house.assert_untouched(nobodys);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_that_answers_fewer_rows_than_asked_for_hides_none() {
+    let redis = RedisServer::start().await;
+    let house = House::with(Some(&redis), Options { max_rows: 10, ..Options::default() }).await;
+    let ids = house.insert_plain(95);
+    let _daemon = house.daemon();
+    let _worker = house.worker();
+    house.until_all(&ids, "SENT").await;
+    house.assert_sent_once(&ids);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_projects_and_a_foreign_queue_on_one_redis_leave_each_others_jobs_alone() {
+    let redis = RedisServer::start().await;
+    let foreign_queue = "bull:notification-processing:wait";
+    redis.command::<()>(&["RPUSH", foreign_queue, "1", "2"]).await;
+    let (ours, theirs) = (House::on(&redis).await, House::on(&redis).await);
+    let their_ids = theirs.insert_plain(3);
+    let their_daemon = theirs.daemon();
+    their_daemon.until_queue(&[("waiting", 3)]).await;
+    let ids = ours.insert_plain(10);
+    let _daemon = ours.daemon();
+    let _worker = ours.worker();
+    ours.until_all(&ids, "SENT").await;
+    ours.assert_sent_once(&ids);
+    their_daemon.until_queue(&[("waiting", 3), ("active", 0), ("completed", 0)]).await;
+    their_ids.iter().for_each(|id| theirs.assert_untouched(*id));
+    assert_eq!(redis.command::<Vec<String>>(&["LRANGE", foreign_queue, "0", "-1"]).await, ["1", "2"]);
+}
