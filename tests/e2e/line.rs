@@ -8,7 +8,7 @@ use xnovu_standin::{Delivery, Effect, ErrorBody, Face, HttpFault, Options, Workf
 use crate::support::plugins::bind_priority_desk;
 use crate::support::{
     ENTERPRISES, House, NOVU_KEY, RedisServer, SUPABASE_KEY, TABLE, assert_delivered_once, in_seconds, own_workflow,
-    subscriber, until_within,
+    subscriber, until, until_within,
 };
 
 /// How long the whole run may take on a loaded machine.
@@ -58,7 +58,7 @@ impl Kind {
             5 => Self::Deactivated,
             7 => Self::Soon,
             9 => Self::Far,
-            11 if turn / 100 % 4 == 0 => Self::Crowd,
+            11 if (turn / 100).is_multiple_of(4) => Self::Crowd,
             13 if !bound => Self::NoWorkflow,
             15 if !bound => Self::UnknownToNovu,
             17 => Self::TakenBack,
@@ -212,10 +212,14 @@ fn assert_is_of(row: &Value, delivery: &Delivery) {
 /// Asserts that nothing a company entrusts to the program is in what it says or keeps.
 fn assert_tells_nothing(place: &str, bytes: &[u8]) {
     for secret in [PLANTED, "5ec4e700", SUPABASE_KEY, NOVU_KEY] {
-        let found = bytes.windows(secret.len()).position(|window| window == secret.as_bytes());
-        let around = found.map(|at| String::from_utf8_lossy(&bytes[at.saturating_sub(200)..bytes.len().min(at + 200)]));
+        let around = position(bytes, secret)
+            .map(|at| String::from_utf8_lossy(&bytes[at.saturating_sub(200)..bytes.len().min(at + 200)]));
         assert!(around.is_none(), "{secret} stands in {place}: {around:?}");
     }
+}
+
+fn position(bytes: &[u8], text: &str) -> Option<usize> {
+    bytes.windows(text.len()).position(|window| window == text.as_bytes())
 }
 
 /// Services that fail now and then, short of what counts as being down; each kind of trouble is written about in a log.
@@ -243,9 +247,19 @@ async fn a_thousand_notifications_of_every_kind_each_come_to_their_one_end_and_t
     let daemon = house.daemon();
     daemon.until_subscribed().await;
     run.insert(400..500);
+    // The search finds what is there, so that what it does not find is not.
+    let work_list = until("jobs of the last enterprise are in Redis", async || {
+        let contents = redis.contents().await;
+        if position(&contents, ENTERPRISES[4]).is_some() {
+            Ok(contents)
+        } else {
+            Err(format!("{} bytes", contents.len()))
+        }
+    })
+    .await;
+    assert_tells_nothing("Redis before the work", &work_list);
     trouble(&house);
     let workers = [house.worker(), house.worker()];
-    assert_tells_nothing("Redis before the work", &redis.contents().await);
     run.insert(500..1_000);
     run.ended().await;
     daemon.until_queue(&[("waiting", 0), ("active", 0)]).await;
