@@ -377,3 +377,18 @@ async fn a_row_edited_between_two_attempts_is_sent_as_it_is_now_under_a_key_of_i
     assert_eq!((delivered.len(), &delivered[0].payload), (1, &json!({"v": 2})));
     assert_eq!(delivered[0].idempotency_key.as_deref(), Some(format!("{job}-m0-c0-g1").as_str()));
 }
+
+#[tokio::test]
+async fn hazard_17_a_row_that_was_put_off_a_hundred_times_is_given_up() {
+    let bench = Bench::new().await;
+    let id = bench.insert(1, json!({"error_details": {"deferrals": 99}}));
+    bench.rule(|event| {
+        ruled(Verdict::Defer { until: event.now.plus(std::time::Duration::from_secs(2)), reason: "later".into() }, None)
+    });
+    let job = bench.job(id).await;
+    assert_eq!(bench.attempt(&job, 1).await, done("deferred"));
+    bench.update(id, json!({"scheduled_for": "2026-01-01T00:00:00Z"}));
+    let job = bench.job(id).await;
+    assert!(matches!(bench.attempt(&job, 1).await, Outcome::Fail { error } if error.contains("100 times")));
+    assert_eq!(bench.status(id), "FAILED");
+}
