@@ -183,7 +183,14 @@ impl Worker {
         let (job, row) = (&claimed.job.id, &claimed.row);
         let settled = match self.store.settle(&claimed.fence, settlement).await {
             Ok(settled) => settled,
-            Err(error) => return self.store_failed("settle", &error),
+            Err(error) => {
+                // What was refused may be accepted next time; without the release that would have to wait for the end of the lease.
+                // A settlement that was carried out after all has taken the fence away, and the release finds nothing.
+                if let Err(error) = self.store.release(&claimed.fence, None).await {
+                    tracing::debug!(job.id = %job, error = %Chain(&error), "the claim is left to its lease");
+                }
+                return self.store_failed("settle", &error);
+            }
         };
         if settled {
             self.metrics.ended(&row.enterprise_id, word);

@@ -23,6 +23,9 @@ const LEASE_MARGIN: Duration = Duration::from_secs(10);
 /// Wait before a ledger that did not answer is asked again.
 const LEDGER_WAIT: Duration = Duration::from_secs(5);
 
+/// Wait after Novu has refused the key: the time between two probes.
+const LOCKED_WAIT: Duration = Duration::from_secs(30);
+
 /// Waits while Novu does not judge: outages, rate limits, timeouts.
 const POSTPONE: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_secs(60) };
 
@@ -189,7 +192,7 @@ impl Worker {
             }
             Disposition::Locked => {
                 self.mark(sending, index, CallState::Fresh, 1).await?;
-                Err(Stop::Postpone(POSTPONE.cap, format!("Novu refuses the key: {why}")))
+                Err(Stop::Postpone(LOCKED_WAIT, format!("Novu refuses the key: {why}")))
             }
         }
     }

@@ -392,3 +392,16 @@ async fn hazard_17_a_row_that_was_put_off_a_hundred_times_is_given_up() {
     assert!(matches!(bench.attempt(&job, 1).await, Outcome::Fail { error } if error.contains("100 times")));
     assert_eq!(bench.status(id), "FAILED");
 }
+
+#[tokio::test]
+async fn a_settlement_the_database_refused_is_made_by_the_next_attempt_without_a_second_send() {
+    let bench = Bench::new().await;
+    let id = bench.insert(1, json!({}));
+    let job = bench.job(id).await;
+    bench.http_fault(HttpFault { face: Face::Rest, body_contains: Some("SENT".to_owned()), ..novu(status(400)) });
+    assert!(matches!(bench.attempt(&job, 1).await, Outcome::Retry { error } if error.starts_with("settle")));
+    assert_eq!(bench.status(id), "PROCESSING");
+    bench.no_faults();
+    assert_eq!(bench.attempt(&job, 2).await, done("sent"));
+    assert_eq!((bench.delivered().len(), bench.status(id).as_str()), (1, "SENT"));
+}
