@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::{Micros, Notification, Reason};
 
+/// How often rules may put one notification off.
+pub const DEFERRALS_MAX: u32 = 100;
+
 /// A call Novu has accepted, or may have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptedChunk {

@@ -21,7 +21,7 @@ pub use backoff::Backoff;
 pub use chunk::{CHUNK_RECIPIENTS_MAX, Chunk, chunks};
 pub use claim::{EmptyClaim, LEASE, Reap, after_empty_claim, reap};
 pub use clock_offset::ClockOffset;
-pub use details::{AcceptedChunk, Details};
+pub use details::{AcceptedChunk, DEFERRALS_MAX, Details};
 pub use disposition::{Answer, Disposition, disposition};
 pub use event::{Event, Origin};
 pub use ids::{EnterpriseId, IdError, JobId, NotificationId, WorkflowKey};

@@ -117,6 +117,18 @@ pub struct Broken {
     pub stamp: Option<Stamp>,
 }
 
+impl Broken {
+    /// What becomes of the notification: the enterprise's policy, but an evaluation that ran out of time or of room may have been slowed
+    /// by our own load, so it always holds.
+    #[must_use]
+    pub fn applied_policy(&self) -> FailurePolicy {
+        match self.kind {
+            BrokenKind::TimedOut | BrokenKind::Overloaded => FailurePolicy::Hold,
+            _ => self.policy,
+        }
+    }
+}
+
 /// How rules failed to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BrokenKind {

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use xnovu_domain::{Details, EnterpriseId, Event, JobId, Notification, NotificationId, Reason, Standing, Verdict};
+use xnovu_domain::{
+    DEFERRALS_MAX, Details, EnterpriseId, Event, JobId, Notification, NotificationId, Reason, Standing, Verdict,
+};
 use xnovu_queue::{Offer, Offered};
 use xnovu_rules::{Broken, BrokenKind, FailurePolicy, Ruling};
 
@@ -25,9 +27,6 @@ const BATCH_MAX: usize = 200;
 
 /// Rows judged side by side: below what the rules let one enterprise queue.
 const JUDGED_TOGETHER_MAX: usize = 200;
-
-/// How often rules may put one notification off.
-const DEFERRALS_MAX: u32 = 100;
 
 pub(super) struct Lane {
     admission: Arc<Admission>,
@@ -233,9 +232,9 @@ impl Lane {
     /// What the failure policy says. An evaluation that ran out of time always holds: our own load must not destroy a notification. An event
     /// that is too large goes to the worker, which settles it FAILED with its size.
     async fn despite(&self, row: &Notification, job: &JobId, broken: &Broken) -> Admitted {
-        match (broken.kind, broken.policy) {
+        match (broken.kind, broken.applied_policy()) {
             (BrokenKind::InputTooLarge { .. }, _) => self.let_in(row, job, None, None),
-            (BrokenKind::TimedOut | BrokenKind::Overloaded, _) | (_, FailurePolicy::Hold) => {
+            (_, FailurePolicy::Hold) => {
                 let reason = broken.reason.clone();
                 tracing::warn!(enterprise_id = %self.enterprise, notification_id = %row.id, kind = broken.kind.word(), "held: the rules cannot answer");
                 self.admission.trail.tell(&self.enterprise, row.id, What::Held { reason });

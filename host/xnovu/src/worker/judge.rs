@@ -4,15 +4,12 @@
 
 use std::time::Duration;
 
-use xnovu_domain::{Details, Event, Message, Micros, Notification, Reason, Verdict};
+use xnovu_domain::{DEFERRALS_MAX, Details, Event, Message, Micros, Notification, Reason, Verdict};
 use xnovu_queue::SendRecord;
 use xnovu_rules::{Broken, BrokenKind, Decided, Digest, FailurePolicy, Grants, Pin, Ruling, Stamp};
 
 use super::Worker;
 use super::compose::unmapped;
-
-/// How often rules may put one notification off.
-pub(crate) const DEFERRALS_MAX: u32 = 100;
 
 /// Bounds of the wait before held rules are asked again.
 const HOLD_MIN: Duration = Duration::from_secs(5);
@@ -95,24 +92,15 @@ fn as_it_is(row: &Notification) -> Course {
     }
 }
 
-/// What the failure policy says. An evaluation that ran out of time may have been slowed by our own load, so it always holds; an event
-/// that is too large will be too large the next time.
+/// What the failure policy says. An event that is too large will be too large the next time.
 fn despite(row: &Notification, broken: &Broken) -> Course {
     if let BrokenKind::InputTooLarge { bytes, limit } = broken.kind {
         return Course::Fail(format!("the event is {bytes} bytes, the limit of the rules' input is {limit}"));
     }
-    match effective_policy(broken) {
+    match broken.applied_policy() {
         FailurePolicy::Hold => Course::Hold(broken.reason.clone()),
         FailurePolicy::Deliver => as_it_is(row),
         FailurePolicy::Drop => Course::Drop(Reason::from(format!("rules failed: {}", broken.reason))),
-    }
-}
-
-/// The policy that applies to a failure.
-pub(crate) fn effective_policy(broken: &Broken) -> FailurePolicy {
-    match broken.kind {
-        BrokenKind::TimedOut | BrokenKind::Overloaded => FailurePolicy::Hold,
-        _ => broken.policy,
     }
 }
 
@@ -133,8 +121,8 @@ mod tests {
     #[test]
     fn running_out_of_time_holds_whatever_the_policy() {
         for policy in [FailurePolicy::Hold, FailurePolicy::Deliver, FailurePolicy::Drop] {
-            assert_eq!(effective_policy(&broken(BrokenKind::TimedOut, policy)), FailurePolicy::Hold);
-            assert_eq!(effective_policy(&broken(BrokenKind::Trap, policy)), policy);
+            assert_eq!(broken(BrokenKind::TimedOut, policy).applied_policy(), FailurePolicy::Hold);
+            assert_eq!(broken(BrokenKind::Trap, policy).applied_policy(), policy);
         }
     }
 
