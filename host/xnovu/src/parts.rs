@@ -76,7 +76,16 @@ impl Parts {
 }
 
 async fn open_queue(config: &Config) -> anyhow::Result<(Arc<dyn JobQueue>, Arc<Ledger>)> {
-    let jobs = JobOptions { attempts: config.jobs.attempts, backoff: config.jobs.backoff, ..JobOptions::default() };
+    let set = &config.jobs;
+    let jobs = JobOptions {
+        attempts: set.attempts,
+        backoff: set.backoff,
+        keep_completed: set.keep_completed,
+        keep_failed: set.keep_failed,
+        lock: set.lock,
+        stalled_interval: set.stalled_interval,
+        stalled_max: set.stalled_max,
+    };
     let Some(redis) = &config.redis else {
         return Ok((Arc::new(MemoryQueue::new(jobs)), Arc::new(Ledger::memory())));
     };

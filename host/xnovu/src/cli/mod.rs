@@ -2,6 +2,7 @@
 //!
 //! Owns the verbs, their flags and their exit codes. Never decides anything a verb is for.
 
+mod config;
 mod daemon;
 mod dev;
 pub mod output;
@@ -45,6 +46,9 @@ enum Command {
     /// Write, build, try and inspect plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
+    /// See and check the settings.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Try everything on this machine: a local Supabase and Novu, daemon, worker and sample plugins in one process.
     Dev(dev::DevArgs),
 }
@@ -93,6 +97,7 @@ async fn dispatch(command: Command, layers: Layers, output: Output) -> anyhow::R
         Command::Daemon(daemon) => daemon::run(daemon, layers, output).await,
         Command::Worker(worker) => worker::run(worker, layers, output).await,
         Command::Plugin(plugin) => plugin::run(plugin, &layers, output).await,
+        Command::Config(config) => Ok(config::run(&config, output)),
         Command::Dev(dev) => dev::run(dev, layers, output).await,
     }
 }
@@ -102,5 +107,8 @@ fn settle(common: &CommonArgs, mut layers: Layers) -> anyhow::Result<Config> {
     common.put_into(&mut layers);
     let config = Config::read(&layers)?;
     crate::telemetry::start(&config.log_level);
+    for warning in &config.warnings {
+        tracing::warn!(setting = warning.name, hint = warning.hint, "{} {}", warning.name, warning.what);
+    }
     Ok(config)
 }

@@ -78,6 +78,11 @@ impl Layers {
         self.values.get(name).map(|(value, _)| value.trim()).filter(|value| !value.is_empty())
     }
 
+    /// Every name that was written, set or empty.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
     /// Who set it.
     #[must_use]
     pub fn origin(&self, name: &str) -> Option<Origin> {

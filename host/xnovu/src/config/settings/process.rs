@@ -1,0 +1,27 @@
+//! What daemon and workers do and where they do it.
+
+use super::settings;
+use crate::config::table::{Fallback, Kind, Setting};
+
+settings! { PROCESS "Daemon and workers"
+    DAEMON_ENTERPRISE_IDS = Setting::new("daemon.enterprises", Kind::Enterprises, "enterprises to serve")
+        .or(Fallback::Computed("those that bindings.toml binds by name"));
+    DAEMON_HEALTH_PORT = Setting::number("health.port", 3001, 0, 65_535, "port of health and metrics; 0 picks a free one");
+    DAEMON_HEALTH_HOST = Setting::new("health.host", Kind::Address, "address of health and metrics; `0.0.0.0` is every interface")
+        .or(Fallback::Text("127.0.0.1"));
+    DAEMON_LOG_LEVEL = Setting::new("log.level", Kind::Choice(&["debug", "info", "warn", "error", "trace"]), "what is logged")
+        .or(Fallback::Text("info"))
+        .aliases(&["LOG_LEVEL"]);
+    SUBSCRIPTION_RECONNECT_DELAY = Setting::millis("realtime.reconnect_delay_ms", 1_000, 1, 30_000,
+        "first wait before a reconnect; doubles with jitter up to 30 s, without an end");
+    SUBSCRIPTION_HEARTBEAT_INTERVAL = Setting::millis("realtime.heartbeat_ms", 25_000, 100, 60_000,
+        "time between two heartbeats of the Realtime socket");
+    XNOVU_SWEEP_INTERVAL = Setting::millis("daemon.sweep_interval_ms", 30_000, 100, 3_600_000,
+        "time between two sweeps of owed rows");
+    WORKER_CONCURRENCY = Setting::number("worker.concurrency", 5, 1, 1_000, "jobs one worker performs at a time")
+        .aliases(&["RULE_ENGINE_MAX_CONCURRENT_JOBS"]);
+    XNOVU_PLUGINS = Setting::new("plugins.dir", Kind::Path, "directory of bindings.toml and the plugins")
+        .or(Fallback::Text("plugins"));
+    XNOVU_STATE_DIR = Setting::new("state.dir", Kind::Path, "directory of what outlives a process, such as compiled plugins")
+        .or(Fallback::Text(".xnovu"));
+}
