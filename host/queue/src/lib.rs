@@ -21,7 +21,7 @@ use xnovu_domain::JobId;
 pub use job::{Counts, Drained, Job, JobData, JobState, Offer, Offered, Outcome, QueueError, QueueName, WorkOptions};
 pub use ledger::{Ledger, RECORD_KEPT};
 pub use memory::{JOBS_MAX, MemoryQueue};
-pub use options::{BACKOFF_MAX, JobOptions};
+pub use options::JobOptions;
 pub use record::{Call, CallState, LedgerError, SendRecord};
 pub use redis::{RedisOptions, RedisQueue};
 

@@ -1,28 +1,26 @@
 //! The queue in Redis, in BullMQ's layout.
 //!
 //! Owns the use of the official client and guards its known gaps: a short wait after a lost connection, events that are drained, a worker
-//! that survives panics, job data that cannot be read. Node's BullMQ and Bull Board read and write the same keys. Promises that a finished
-//! job never swallows a new offer of its id.
+//! that survives panics, job data that cannot be read, a late check for stalled jobs, waits without a bound. Node's BullMQ and Bull Board
+//! read and write the same keys. Promises that neither a finished job nor what is left of a lost one swallows a new offer of its id.
 
+mod desk;
 mod perform;
 mod wake;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::redis::Script;
-use ::redis::aio::ConnectionManager;
+use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use async_trait::async_trait;
 use bullmq::options::RedisConnectionOptions;
-use bullmq::types::{BackoffStrategy, RemoveOnFinish};
-use bullmq::{BulkJob, Error, Queue, QueueOptions, Worker, WorkerOptions};
+use bullmq::{Error, Queue, QueueOptions, Worker, WorkerOptions};
 use tokio_util::sync::CancellationToken;
 use xnovu_domain::{JobId, Priority};
 
 use crate::options::JobOptions;
-use crate::{
-    Counts, Drained, JobData, JobQueue, JobState, Ledger, Offer, Offered, QueueError, QueueName, Work, WorkOptions,
-};
+use crate::{Counts, Drained, JobQueue, JobState, Ledger, Offer, Offered, QueueError, QueueName, Work, WorkOptions};
+use desk::Desk;
 
 /// Wait after a lost connection. The client's own default leaves a worker deaf for 15 s.
 const RUN_RETRY_DELAY: Duration = Duration::from_millis(200);
@@ -30,18 +28,8 @@ const RUN_RETRY_DELAY: Duration = Duration::from_millis(200);
 /// Longest time an idle worker blocks in Redis, and so the longest an idle stop takes where Redis does not let it be woken.
 const IDLE_BLOCK: Duration = Duration::from_secs(1);
 
-/// KEYS completed, failed; ARGV key prefix of jobs, ids. Removes finished jobs; answers for each id 0 (there was none), 1 (a finished one
-/// was removed) or 2 (there is one that is not finished).
-const MAKE_ROOM: &str = "local out = {}
-for i = 2, #ARGV do
-  local id, key = ARGV[i], ARGV[1] .. ARGV[i]
-  if redis.call('ZREM', KEYS[1], id) + redis.call('ZREM', KEYS[2], id) > 0 then
-    redis.call('DEL', key, key .. ':logs', key .. ':dependencies', key .. ':processed', key .. ':failed')
-    out[#out + 1] = 1
-  elseif redis.call('EXISTS', key) == 1 then out[#out + 1] = 2
-  else out[#out + 1] = 0 end
-end
-return out";
+/// Longest wait for an answer, above which a connection counts as lost. The library's default of half a second is short for a loaded machine.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the queue is and how its jobs are tried.
 #[derive(Clone)]
@@ -60,7 +48,7 @@ pub struct RedisQueue {
     notifications: Queue,
     rules: Queue,
     connection: ConnectionManager,
-    make_room: Script,
+    desk: Desk,
 }
 
 fn failed(what: &'static str) -> impl Fn(Error) -> QueueError {
@@ -81,7 +69,8 @@ impl RedisQueue {
             return Err(QueueError::Settings("the prefix \"bull\" is that of other workers".to_owned()));
         }
         let client = ::redis::Client::open(options.url.as_str()).map_err(refused("read the URL"))?;
-        let connection = ConnectionManager::new(client).await.map_err(refused("connect"))?;
+        let patient = ConnectionManagerConfig::new().set_response_timeout(Some(RESPONSE_TIMEOUT));
+        let connection = ConnectionManager::new_with_config(client, patient).await.map_err(refused("connect"))?;
         let queue = async |name: QueueName| {
             let queue_options =
                 QueueOptions::new().connection(RedisConnectionOptions::new().url(&options.url)).prefix(&options.prefix);
@@ -89,7 +78,8 @@ impl RedisQueue {
         };
         let notifications = queue(QueueName::NotificationProcessing).await?;
         let rules = queue(QueueName::RuleExecution).await?;
-        Ok(Self { options, notifications, rules, connection, make_room: Script::new(MAKE_ROOM) })
+        let desk = desk(&connection, &notifications, QueueName::NotificationProcessing, options.jobs);
+        Ok(Self { options, notifications, rules, connection, desk })
     }
 
     /// The ledger beside this queue.
@@ -104,43 +94,10 @@ impl RedisQueue {
             QueueName::RuleExecution => &self.rules,
         }
     }
+}
 
-    async fn room_for(&self, offers: &[Offer]) -> Result<Vec<Offered>, QueueError> {
-        let keys = self.notifications.keys();
-        let mut call = self.make_room.key(keys.completed());
-        call.key(keys.failed()).arg(keys.key_prefix());
-        for offer in offers {
-            call.arg(offer.job.as_str());
-        }
-        let mut connection = self.connection.clone();
-        let found: Vec<u8> = call.invoke_async(&mut connection).await.map_err(refused("make room for jobs"))?;
-        let word = |found| match found {
-            0 => Offered::New,
-            1 => Offered::Replaced,
-            _ => Offered::Present,
-        };
-        Ok(found.into_iter().map(word).collect())
-    }
-
-    fn job(&self, offer: &Offer) -> BulkJob {
-        let jobs = &self.options.jobs;
-        // Each job brings its own base, so that the retries of jobs that failed together do not come together. Whole milliseconds: the
-        // client drops every option where one cannot be read.
-        let base = jobs.backoff.mul_f64(0.75 + fastrand::f64() / 4.0).as_millis();
-        let options = bullmq::JobOptions::new()
-            .job_id(offer.job.as_str())
-            .priority(bullmq_priority(offer.priority))
-            .attempts(jobs.attempts)
-            .backoff(BackoffStrategy::Exponential(u64::try_from(base).unwrap_or(u64::MAX).max(1)))
-            .remove_on_complete(RemoveOnFinish::Count(jobs.keep_completed))
-            .remove_on_fail(RemoveOnFinish::Count(jobs.keep_failed));
-        let options = match offer.delay {
-            Some(delay) if !delay.is_zero() => options.delay(delay),
-            _ => options,
-        };
-        let name = QueueName::NotificationProcessing.job_name();
-        BulkJob::with_options(name, JobData::of(offer), options)
-    }
+fn desk(connection: &ConnectionManager, queue: &Queue, name: QueueName, jobs: JobOptions) -> Desk {
+    Desk::new(connection.clone(), queue.keys().key_prefix(), name, jobs)
 }
 
 /// BullMQ serves lower numbers first, and 0 before all of them. The one place where priorities are turned round.
@@ -151,14 +108,7 @@ fn bullmq_priority(priority: Priority) -> u32 {
 #[async_trait]
 impl JobQueue for RedisQueue {
     async fn offer(&self, offers: &[Offer]) -> Result<Vec<Offered>, QueueError> {
-        if offers.is_empty() {
-            return Ok(Vec::new());
-        }
-        let outcomes = self.room_for(offers).await?;
-        let wanted = offers.iter().zip(&outcomes).filter(|(_, outcome)| **outcome != Offered::Present);
-        let jobs: Vec<BulkJob> = wanted.map(|(offer, _)| self.job(offer)).collect();
-        self.notifications.add_bulk(jobs).await.map_err(failed("add jobs"))?;
-        Ok(outcomes)
+        self.desk.offer(offers).await
     }
 
     async fn state(&self, job: &JobId) -> Result<JobState, QueueError> {
@@ -237,17 +187,18 @@ impl JobQueue for RedisQueue {
             .name(&name)
             .concurrency(options.concurrency.max(1))
             .lock_duration(jobs.lock)
-            .stalled_interval(jobs.stalled_interval)
-            .max_stalled_count(jobs.stalled_max)
+            .skip_stalled_check()
             .drain_delay(IDLE_BLOCK)
             .run_retry_delay(RUN_RETRY_DELAY);
-        let processor = perform::processor(work, queue, stop.clone());
+        let desk = desk(&self.connection, self.queue(queue), queue, *jobs);
+        let processor = perform::processor(work, queue, desk.clone(), stop.clone());
         let worker =
             Worker::with_options(queue.as_str(), processor, worker_options).await.map_err(failed("start a worker"))?;
         // Nobody reads the events, and what nobody reads piles up.
         tokio::select! {
             () = stop.cancelled() => {}
             () = async { while worker.next_event().await.is_some() {} } => stop.cancelled().await,
+            () = desk.watch_for_stalled() => {}
         }
         let grace_ms = u64::try_from(options.grace.as_millis()).unwrap_or(u64::MAX);
         let blocked = self.queue(queue).keys().client_name(&format!(":w:{name}"));

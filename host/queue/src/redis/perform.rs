@@ -5,61 +5,87 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bullmq::Error;
+use bullmq::types::BackoffStrategy;
 use bullmq::worker::CancellationToken;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use xnovu_domain::Micros;
 
+use super::desk::{Desk, PutOff};
+use crate::options::JobOptions;
 use crate::{Job, JobData, Outcome, QueueName, Work};
-
-/// Shortest delay of a job that comes back without an attempt.
-const LATER_MIN: Duration = Duration::from_millis(1);
 
 /// What the client calls for each job. After `stop` no job is begun.
 pub(super) fn processor(
     work: Arc<dyn Work>,
     queue: QueueName,
+    desk: Desk,
     stop: tokio_util::sync::CancellationToken,
 ) -> impl Fn(bullmq::Job, CancellationToken) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync + 'static {
+    let desk = Arc::new(desk);
     move |job, _cancelled| {
-        let (work, stop) = (Arc::clone(&work), stop.clone());
+        let (work, desk, stop) = (Arc::clone(&work), Arc::clone(&desk), stop.clone());
         Box::pin(async move {
             if stop.is_cancelled() {
                 // The client takes the next job together with finishing one, and may not have heard of the stop yet. This is its way to put
                 // a job back to the front of its priority without spending an attempt.
                 return Err(Error::RateLimited { delay_ms: 0 });
             }
-            perform(work.as_ref(), queue, &job).await
+            perform(work.as_ref(), queue, &desk, &job).await
         })
     }
 }
 
-async fn perform(work: &dyn Work, queue: QueueName, bull: &bullmq::Job) -> Result<Value, Error> {
+async fn perform(work: &dyn Work, queue: QueueName, desk: &Desk, bull: &bullmq::Job) -> Result<Value, Error> {
     let job = read(bull, queue).map_err(Error::Unrecoverable)?;
+    let (attempt, last) = (job.attempt, job.last);
     let outcome = AssertUnwindSafe(work.perform(job)).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!(job.id = bull.id(), "a job panicked");
         Outcome::Retry { error: "the job panicked".to_owned() }
     });
     match outcome {
         Outcome::Done(word) => Ok(Value::String(word)),
-        Outcome::Retry { error } => Err(Error::ProcessingError(error)),
         Outcome::Fail { error } => Err(Error::Unrecoverable(error)),
-        Outcome::Later { after, reason } => {
-            let until = crate::clock::now().plus(after.max(LATER_MIN)).millis();
-            tracing::debug!(job.id = bull.id(), after_ms = after.as_millis(), reason, "a job comes back later");
-            if let Err(error) = bull.move_to_delayed(u64::try_from(until).unwrap_or(0)).await {
-                // Its lock runs out and the check for stalled jobs takes it over.
-                tracing::warn!(job.id = bull.id(), %error, "a job could not be delayed");
+        Outcome::Retry { error } => match own_backoff(&desk.jobs, bull) {
+            Some(backoff) if !last => {
+                let delay = backoff.wait(attempt, fastrand::f64());
+                Err(put_off(desk, bull, PutOff { delay, failed: Some(&error) }).await)
             }
-            Err(Error::Delayed)
+            _ => Err(Error::ProcessingError(error)),
+        },
+        Outcome::Later { after, reason } => {
+            tracing::debug!(job.id = bull.id(), after_ms = after.as_millis(), reason, "a job comes back later");
+            Err(put_off(desk, bull, PutOff { delay: after, failed: None }).await)
         }
     }
 }
 
+/// The curve of a job whose waits grow: the client's own has neither an upper bound nor jitter, and overflows. Other waits are the client's.
+fn own_backoff(jobs: &JobOptions, bull: &bullmq::Job) -> Option<JobOptions> {
+    match bull.opts().backoff {
+        Some(BackoffStrategy::Exponential(base_ms)) => {
+            Some(JobOptions { backoff: std::time::Duration::from_millis(base_ms), ..*jobs })
+        }
+        _ => None,
+    }
+}
+
+/// Puts a job off, and answers what tells the client that it has nothing more to do.
+async fn put_off(desk: &Desk, bull: &bullmq::Job, put_off: PutOff<'_>) -> Error {
+    match desk.postpone(bull, put_off).await {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!(job.id = bull.id(), "a job was taken over before it could be put off"),
+        // Its lock runs out and the check for stalled jobs takes it over.
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(job.id = bull.id(), error, "a job could not be put off");
+        }
+    }
+    Error::Delayed
+}
 /// The job, or why it cannot be read.
 fn read(bull: &bullmq::Job, queue: QueueName) -> Result<Job, String> {
     let said = |what: &dyn std::fmt::Display| format!("job {} cannot be performed: {what}", bull.id());

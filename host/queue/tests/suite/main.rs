@@ -12,12 +12,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use support::{Notes, RedisServer, Running, job, offer, quick, until};
-use xnovu_queue::{JobQueue, JobState, MemoryQueue, Offered, Outcome, QueueName, RedisOptions, RedisQueue};
+use xnovu_queue::{JobOptions, JobQueue, JobState, MemoryQueue, Offered, Outcome, QueueName, RedisOptions, RedisQueue};
 
 const QUEUE: QueueName = QueueName::NotificationProcessing;
 
 pub async fn in_redis(server: &RedisServer) -> RedisQueue {
-    let options = RedisOptions { url: server.url(), prefix: "xnovu-test".to_owned(), jobs: quick() };
+    in_redis_with(server, quick()).await
+}
+
+pub async fn in_redis_with(server: &RedisServer, jobs: JobOptions) -> RedisQueue {
+    let options = RedisOptions { url: server.url(), prefix: "xnovu-test".to_owned(), jobs };
     RedisQueue::connect(options).await.unwrap()
 }
 

@@ -3,10 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use xnovu_queue::{JobQueue, JobState, Offer, Outcome};
+use xnovu_queue::{JobOptions, JobQueue, JobState, Offer, Offered, Outcome};
 
-use crate::support::{Notes, RedisServer, Running, job, offer, until};
-use crate::{QUEUE, in_redis};
+use crate::support::{Notes, RedisServer, Running, job, offer, quick, until};
+use crate::{QUEUE, in_redis, in_redis_with};
+
+/// What the keys of the queue begin with.
+const KEYS: &str = "xnovu-test:notification-processing";
+
+/// An interval between looks for stalled jobs that no test waits for.
+const RARELY: Duration = Duration::from_secs(15);
 
 #[tokio::test]
 async fn a_job_in_redis_holds_ids_only_under_a_prefix_of_our_own() {
@@ -80,9 +86,10 @@ async fn an_emptied_redis_is_another_birth_and_the_worker_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_of_a_worker_that_went_silent_is_taken_over() {
+async fn a_job_of_a_worker_that_went_silent_is_taken_over_at_the_first_look() {
     let server = RedisServer::start().await;
-    let queue: Arc<dyn JobQueue> = Arc::new(in_redis(&server).await);
+    let jobs = JobOptions { stalled_interval: RARELY, ..quick() };
+    let queue: Arc<dyn JobQueue> = Arc::new(in_redis_with(&server, jobs).await);
     queue.offer(&[offer(1, 10)]).await.unwrap();
     // A worker of the same library takes the job by hand and never renews its lock, as one that was killed would.
     let options = bullmq::WorkerOptions::new()
@@ -94,11 +101,89 @@ async fn a_job_of_a_worker_that_went_silent_is_taken_over() {
     let silent = bullmq::Worker::with_options(QUEUE.as_str(), never, options).await.unwrap();
     let taken = silent.get_next_job_nonblocking("token-of-a-dead-worker").await.unwrap();
     assert_eq!(taken.unwrap().id(), job(1).as_str());
+    until("its lock has run out", async || {
+        let key = format!("{KEYS}:{}:lock", job(1));
+        let locks: i64 = server.command(&["EXISTS", &key]).await;
+        (locks == 0).then_some(())
+    })
+    .await;
     let notes = Notes::new(|_| Outcome::Done("done".to_owned()));
+    let started = tokio::time::Instant::now();
     let running = Running::start(&queue, 1, &notes);
     notes.until_seen(1).await;
+    let waited = started.elapsed();
     crate::until_state(&queue, 1, JobState::Completed).await;
     running.ended().await;
+    assert!(waited < RARELY, "{waited:?}: not at the first look");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_is_taken_over_too_often_fails_with_that_reason_and_an_offer_replaces_it() {
+    let server = RedisServer::start().await;
+    let queue: Arc<dyn JobQueue> = Arc::new(in_redis(&server).await);
+    queue.offer(&[offer(1, 10)]).await.unwrap();
+    let key = format!("{KEYS}:{}", job(1));
+    // As a worker leaves it that died while it had the job, after others had before.
+    let _: i64 = server.command(&["ZREM", &format!("{KEYS}:prioritized"), job(1).as_str()]).await;
+    let _: i64 = server.command(&["LPUSH", &format!("{KEYS}:active"), job(1).as_str()]).await;
+    let _: i64 = server.command(&["HSET", &key, "stc", "1"]).await;
+    let notes = Notes::done();
+    let running = Running::start(&queue, 1, &notes);
+    crate::until_state(&queue, 1, JobState::Failed).await;
+    let reason: String = server.command(&["HGET", &key, "failedReason"]).await;
+    assert!(reason.contains("stalled"), "{reason}");
+    assert_eq!(notes.seen().len(), 0);
+    assert_eq!(queue.offer(&[offer(1, 10)]).await.unwrap(), [Offered::Replaced]);
+    notes.until_seen(1).await;
+    running.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_left_of_a_lost_job_makes_room_for_a_new_offer() {
+    let server = RedisServer::start().await;
+    let queue: Arc<dyn JobQueue> = Arc::new(in_redis(&server).await);
+    queue.offer(&[offer(1, 10), offer(2, 10)]).await.unwrap();
+    let _: i64 = server.command(&["ZREM", &format!("{KEYS}:prioritized"), job(1).as_str()]).await;
+    assert_eq!(queue.state(&job(1)).await.unwrap(), JobState::Missing);
+    let again = queue.offer(&[offer(1, 10), offer(2, 10)]).await.unwrap();
+    assert_eq!(again, [Offered::Replaced, Offered::Present]);
+    let notes = Notes::done();
+    let running = Running::start(&queue, 1, &notes);
+    notes.until_seen(2).await;
+    running.ended().await;
+    assert_eq!(notes.seen().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_wait_between_attempts_is_longer_than_the_longest() {
+    let server = RedisServer::start().await;
+    let jobs = JobOptions { attempts: 100, backoff_max: Duration::from_secs(7), ..quick() };
+    let queue: Arc<dyn JobQueue> = Arc::new(in_redis_with(&server, jobs).await);
+    queue.offer(&[offer(1, 10)]).await.unwrap();
+    // An attempt so late that doubling overflows 64 bits.
+    let _: i64 = server.command(&["HSET", &format!("{KEYS}:{}", job(1)), "atm", "90"]).await;
+    let running = Running::start(&queue, 1, &Notes::new(|_| Outcome::Retry { error: "again".to_owned() }));
+    crate::until_state(&queue, 1, JobState::Delayed).await;
+    running.ended().await;
+    let key = format!("{KEYS}:{}", job(1));
+    let (wait_ms, spent, reason): (u64, u32, String) =
+        server.command(&["HMGET", &key, "delay", "atm", "failedReason"]).await;
+    assert!((3_500..=7_000).contains(&wait_ms), "{wait_ms} ms");
+    assert_eq!((spent, reason.as_str()), (91, "again"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_of_offers_is_one_call() {
+    let server = RedisServer::start().await;
+    let queue = in_redis(&server).await;
+    queue.offer(&[offer(1, 10)]).await.unwrap();
+    let _: String = server.command(&["CONFIG", "RESETSTAT"]).await;
+    let offers: Vec<_> = (1..=200).map(|number| offer(number, 10)).collect();
+    let outcomes = queue.offer(&offers).await.unwrap();
+    assert_eq!((outcomes[0], outcomes[199]), (Offered::Present, Offered::New));
+    let stats: String = server.command(&["INFO", "commandstats"]).await;
+    let calls = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap_or_default();
+    assert!(calls.starts_with("cmdstat_evalsha:calls=1,"), "{stats}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
