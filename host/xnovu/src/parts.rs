@@ -80,6 +80,7 @@ async fn open_queue(config: &Config) -> anyhow::Result<(Arc<dyn JobQueue>, Arc<L
     let jobs = JobOptions {
         attempts: set.attempts,
         backoff: set.backoff,
+        backoff_max: set.backoff_max,
         keep_completed: set.keep_completed,
         keep_failed: set.keep_failed,
         lock: set.lock,

@@ -92,6 +92,8 @@ pub struct Jobs {
     pub attempts: u32,
     /// First wait between attempts; doubles.
     pub backoff: Duration,
+    /// Longest wait between attempts.
+    pub backoff_max: Duration,
     /// How long outages may postpone a notification before it fails.
     pub give_up_after: Duration,
     /// Completed jobs kept for those who look.

@@ -96,6 +96,7 @@ impl Reader<'_> {
         Jobs {
             attempts: self.number(&s::RULE_ENGINE_RETRY_ATTEMPTS),
             backoff: self.millis(&s::RULE_ENGINE_RETRY_DELAY),
+            backoff_max: self.millis(&s::QUEUE_BACKOFF_MAX),
             give_up_after: self.millis(&s::XNOVU_GIVE_UP_AFTER),
             keep_completed: self.number(&s::QUEUE_KEEP_COMPLETED),
             keep_failed: self.number(&s::QUEUE_KEEP_FAILED),

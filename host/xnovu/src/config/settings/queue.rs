@@ -12,8 +12,9 @@ settings! { QUEUE "Queue"
     RULE_ENGINE_RETRY_ATTEMPTS = Setting::number("queue.attempts", 3, 1, 100, "attempts of a job before it fails")
         .aliases(&["QUEUE_ATTEMPTS"]);
     RULE_ENGINE_RETRY_DELAY = Setting::millis("queue.backoff_ms", 5_000, 1, 3_600_000,
-        "first wait between attempts; doubles with jitter up to an hour")
+        "first wait between attempts; doubles with jitter")
         .aliases(&["QUEUE_BACKOFF"]);
+    QUEUE_BACKOFF_MAX = Setting::millis("queue.backoff_max_ms", 3_600_000, 1, DAY, "longest wait between attempts");
     XNOVU_GIVE_UP_AFTER = Setting::millis("queue.give_up_after_ms", DAY, 1_000, 30 * DAY,
         "how long outages may postpone a notification before it fails");
     QUEUE_KEEP_COMPLETED = Setting::number("queue.keep_completed", 1_000, 0, 1_000_000,
