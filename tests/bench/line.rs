@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that cannot go on should say where")]
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock and its own arguments")]
 
+use std::collections::HashMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,6 +20,9 @@ const ENTERPRISES: [(&str, &str); 4] = [
     ("33333333-3333-4333-8333-333333333333", "fire-emergency"),
     ("44444444-4444-4444-8444-444444444444", "newsletter"),
 ];
+
+/// Time between two sweeps, so that a bench need not wait for the usual one.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// Longest wait for the last delivery of a part.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -116,6 +120,7 @@ impl House {
             ("DAEMON_ENTERPRISE_IDS", &ids.join(",")),
             ("DAEMON_HEALTH_PORT", "0"),
             ("DAEMON_LOG_LEVEL", "warn"),
+            ("XNOVU_SWEEP_INTERVAL", &SWEEP.as_millis().to_string()),
             ("WORKER_CONCURRENCY", "50"),
             ("SUPABASE_MAX_CONCURRENCY", "20"),
             ("XNOVU_PLUGINS", &root.join("plugins").to_string_lossy()),
@@ -153,6 +158,21 @@ impl House {
 
     async fn delivered(&self) -> u64 {
         self.get("admin/stats").await["novu"]["delivered"].as_u64().unwrap()
+    }
+
+    /// Milliseconds from these times to the acceptance of the notifications with these ids.
+    async fn delays(&self, since: impl Iterator<Item = (u64, chrono::DateTime<chrono::Utc>)>) -> Vec<f64> {
+        let deliveries = self.get("admin/deliveries?limit=200000").await;
+        let at_ms: HashMap<u64, f64> = deliveries
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|delivery| {
+                let id = delivery["transaction_id"].as_str().unwrap().rsplit('-').nth(3).unwrap().parse().unwrap();
+                (id, delivery["at_ms"].as_f64().unwrap())
+            })
+            .collect();
+        since.map(|(id, time)| at_ms[&id] - time.timestamp_micros() as f64 / 1000.0).collect()
     }
 
     fn cpu(&self) -> Vec<Duration> {
@@ -210,32 +230,42 @@ async fn latency(house: &House, rate: u32, lasting: Duration) {
     }
     let rows = puts.join_all().await;
     house.until("all are delivered", async |house| house.delivered().await >= before + total).await;
-    let deliveries = house.get("admin/deliveries").await;
-    let at_ms: std::collections::HashMap<String, f64> = deliveries
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|delivery| {
-            let job = delivery["transaction_id"].as_str().unwrap().rsplit('-').nth(3).unwrap().to_owned();
-            (job, delivery["at_ms"].as_f64().unwrap())
+    let committed = rows.iter().map(|row| {
+        let at = chrono::DateTime::parse_from_rfc3339(row["created_at"].as_str().unwrap()).unwrap();
+        (row["id"].as_u64().unwrap(), at.to_utc())
+    });
+    let what = format!("commit to Novu at {rate}/s for {} s", lasting.as_secs());
+    print_quantiles(&what, house.delays(committed).await);
+}
+
+/// Rows that fall due one by one: from the time of each to its acceptance by Novu. With `by_sweep`, Realtime loses their events.
+async fn punctuality(house: &House, count: u32, lasting: Duration, by_sweep: bool) {
+    let before = house.delivered().await;
+    if by_sweep {
+        house.post("admin/faults", &json!({"realtime": {"discard_events": count}})).await;
+    }
+    // By then a round of the sweep has found them.
+    let first = chrono::Utc::now() + SWEEP * 3;
+    let due = |n: u32| first + lasting / count * n;
+    let rows: Vec<Value> = (0..count)
+        .map(|n| {
+            let mut row = row(usize::try_from(n % 4).unwrap(), &format!("due {before} {n}"));
+            row["scheduled_for"] = due(n).to_rfc3339().into();
+            row
         })
         .collect();
-    let mut millis: Vec<f64> = rows
-        .iter()
-        .map(|row| {
-            let committed = chrono::DateTime::parse_from_rfc3339(row["created_at"].as_str().unwrap()).unwrap();
-            at_ms[&row["id"].to_string()] - committed.timestamp_micros() as f64 / 1000.0
-        })
-        .collect();
+    let inserted = house.post("admin/bulk", &json!({"table": "ent_notification", "rows": rows})).await;
+    let first_id = inserted["first_id"].as_u64().unwrap();
+    house.until("all are delivered", async |house| house.delivered().await >= before + u64::from(count)).await;
+    house.post("admin/faults", &json!({"realtime": {"discard_events": 0}})).await;
+    let what = format!("due to Novu, {count} rows heard of by {}", if by_sweep { "sweep" } else { "Realtime" });
+    print_quantiles(&what, house.delays((0..count).map(|n| (first_id + u64::from(n), due(n)))).await);
+}
+
+fn print_quantiles(what: &str, mut millis: Vec<f64>) {
     millis.sort_by(f64::total_cmp);
     let quantile = |q: f64| millis[((millis.len() - 1) as f64 * q) as usize];
-    println!(
-        "commit to Novu at {rate}/s for {} s: p50 {:.0} ms, p99 {:.0} ms, max {:.0} ms",
-        lasting.as_secs(),
-        quantile(0.5),
-        quantile(0.99),
-        quantile(1.0)
-    );
+    println!("{what}: p50 {:.0} ms, p99 {:.0} ms, max {:.0} ms", quantile(0.5), quantile(0.99), quantile(1.0));
 }
 
 #[tokio::main]
@@ -249,5 +279,8 @@ async fn main() {
     for _ in 0..rounds {
         throughput(&house, count).await;
         latency(&house, 200, Duration::from_secs(lasting)).await;
+        for by_sweep in [false, true] {
+            punctuality(&house, 500, Duration::from_secs(lasting), by_sweep).await;
+        }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use chrono::Timelike as _;
 use serde_json::{Value, json};
 use xnovu_standin::{Delivery, Effect, ErrorBody, Face, HttpFault, Options, WorkflowState};
 
-use crate::support::plugins::bind_priority_desk;
+use crate::support::plugins::{bind, fire_safety, priority_desk, quiet_hours};
 use crate::support::{
     ENTERPRISES, House, NOVU_KEY, RedisServer, SUPABASE_KEY, TABLE, assert_delivered_once, in_seconds, own_workflow,
     subscriber, until, until_within,
@@ -32,8 +33,16 @@ enum Kind {
     NoWorkflow,
     UnknownToNovu,
     TakenBack,
+    /// `priority-desk`: refused, and put first.
     Muted,
     Raised,
+    /// `quiet-hours`: can wait until the morning.
+    Quiet,
+    /// `fire-safety`: two that are mapped, one that is refused, one that cannot be read.
+    Emergency,
+    Assessment,
+    DrillOver,
+    NoFloor,
 }
 
 /// What must come of a notification.
@@ -47,23 +56,50 @@ enum End {
     Untouched(&'static str),
     /// Taken back by the rules with this reason.
     Retracted(&'static str),
+    /// Put off by the rules until their quiet hours end.
+    Deferred,
+}
+
+/// The quiet hours of the run: they have begun an hour ago and last for three more.
+struct Quiet {
+    from: String,
+    until: chrono::DateTime<chrono::Utc>,
+}
+
+impl Quiet {
+    #[expect(clippy::disallowed_methods, reason = "the rules of a test go by the machine's clock, as a user's do")]
+    fn around_now() -> Self {
+        let hours = |hours| chrono::Utc::now() + chrono::TimeDelta::hours(hours);
+        let until = hours(3).with_second(0).and_then(|at| at.with_nanosecond(0)).unwrap();
+        Self { from: hours(-1).format("%H:%M").to_string(), until }
+    }
+
+    fn to(&self) -> String {
+        self.until.format("%H:%M").to_string()
+    }
 }
 
 impl Kind {
-    /// The kind of the notification at this turn. Turns go round the enterprises, and then round the kinds.
+    /// The kind of the notification at this turn. Turns go round the enterprises, and then round the kinds. The second enterprise is bound
+    /// to `priority-desk`, the third to `quiet-hours`, the fourth to `fire-safety`.
     fn of(turn: usize) -> Self {
-        let bound = turn % ENTERPRISES.len() == 1;
-        match turn / ENTERPRISES.len() % 20 {
-            2 => Self::Draft,
-            5 => Self::Deactivated,
-            7 => Self::Soon,
-            9 => Self::Far,
-            11 if (turn / 100).is_multiple_of(4) => Self::Crowd,
-            13 if !bound => Self::NoWorkflow,
-            15 if !bound => Self::UnknownToNovu,
-            17 => Self::TakenBack,
-            1 | 10 if bound => Self::Muted,
-            3 | 12 if bound => Self::Raised,
+        let (enterprise, round) = (turn % ENTERPRISES.len(), turn / ENTERPRISES.len() % 20);
+        match (enterprise, round) {
+            (_, 2) => Self::Draft,
+            (_, 5) => Self::Deactivated,
+            (_, 7) => Self::Soon,
+            (_, 9) => Self::Far,
+            (_, 17) => Self::TakenBack,
+            (0 | 4, 11) if (turn / 100).is_multiple_of(4) => Self::Crowd,
+            (0 | 4, 13) => Self::NoWorkflow,
+            (0 | 4, 15) => Self::UnknownToNovu,
+            (1, 1 | 10) => Self::Muted,
+            (1, 3 | 12) => Self::Raised,
+            (2, 1 | 6 | 14) => Self::Quiet,
+            (3, 1 | 10) => Self::DrillOver,
+            (3, 3 | 12) => Self::Assessment,
+            (3, 19) => Self::NoFloor,
+            (3, _) => Self::Emergency,
             _ => Self::Plain,
         }
     }
@@ -84,52 +120,85 @@ impl Kind {
             Self::TakenBack => json!({"notification_status": "RETRACTED", "retraction_reason": "a person's"}),
             Self::Muted => json!({"tags": ["promo"]}),
             Self::Raised => json!({"tags": ["vip"]}),
+            Self::Quiet | Self::Emergency | Self::Assessment | Self::DrillOver | Self::NoFloor => json!({}),
+        }
+    }
+
+    /// What stands in its payload besides the turn. The rules of the third and the fourth enterprise read it.
+    fn payload(self, enterprise: &str) -> Value {
+        match self {
+            Self::Quiet => json!({"severity": "low"}),
+            Self::Assessment => json!({"kind": "assessment", "building": "HQ", "dueBy": "2099-01-01T00:00:00Z"}),
+            Self::DrillOver => json!({"kind": "drill", "building": "HQ", "startsAt": "2020-01-01T00:00:00Z"}),
+            Self::NoFloor => json!({"kind": "emergency", "building": "HQ"}),
+            _ if enterprise == ENTERPRISES[2] => json!({"severity": "high"}),
+            _ if enterprise == ENTERPRISES[3] => json!({"kind": "emergency", "building": "HQ", "floor": 3}),
+            _ => json!({}),
         }
     }
 
     fn end(self) -> End {
         match self {
-            Self::Plain | Self::Soon | Self::Crowd | Self::Raised => End::Sent,
-            Self::Draft | Self::Deactivated | Self::Far => End::Untouched("PENDING"),
+            Self::Plain | Self::Soon | Self::Crowd | Self::Raised | Self::Emergency | Self::Assessment => End::Sent,
+            Self::Draft | Self::Deactivated | Self::Far | Self::NoFloor => End::Untouched("PENDING"),
             Self::NoWorkflow => End::Failed("no published workflow"),
             Self::UnknownToNovu => End::Failed("workflow_not_found"),
             Self::TakenBack => End::Untouched("RETRACTED"),
             Self::Muted => End::Retracted("rule: the desk drops tag promo"),
+            Self::DrillOver => End::Retracted("rule: the drill has begun already"),
+            Self::Quiet => End::Deferred,
         }
     }
 }
 
 /// Notifications that were put into the tables, and the oracle.
-struct Run<'h> {
+pub(crate) struct Run<'h> {
     house: &'h House,
     kinds: HashMap<i64, Kind>,
+    quiet: Quiet,
 }
 
 impl<'h> Run<'h> {
-    fn new(house: &'h House) -> Self {
+    /// Binds the three samples to three of the five enterprises.
+    pub(crate) fn new(house: &'h House) -> Self {
         for enterprise in ENTERPRISES {
             house.state().set_workflow(&own_workflow(UNKNOWN_TO_NOVU, enterprise), WorkflowState::Unknown);
         }
-        Self { house, kinds: HashMap::new() }
+        for key in ["fire-emergency", "fire-assessment"] {
+            let workflow = json!({"name": key, "workflow_key": key, "workflow_type": "STATIC",
+                "publish_status": "PUBLISH", "enterprise_id": ENTERPRISES[3]});
+            house.state().insert("ent_notification_workflow", &workflow).unwrap();
+        }
+        let quiet = Quiet::around_now();
+        bind(house, &[priority_desk(), quiet_hours(&quiet.from, &quiet.to()), fire_safety()]);
+        Self { house, kinds: HashMap::new(), quiet }
     }
 
     /// Puts the notifications of these turns into the tables, one transaction each.
-    fn insert(&mut self, turns: std::ops::Range<usize>) {
+    pub(crate) fn insert(&mut self, turns: std::ops::Range<usize>) {
         for turn in turns {
             let (kind, enterprise) = (Kind::of(turn), ENTERPRISES[turn % ENTERPRISES.len()]);
             let number = u64::try_from(turn).unwrap();
             let mut columns = kind.columns(number, enterprise);
             columns["enterprise_id"] = enterprise.into();
-            columns["payload"] = json!({"turn": turn, "text": format!("{PLANTED} {turn}")});
+            columns["payload"] = kind.payload(enterprise);
+            columns["payload"]["turn"] = turn.into();
+            columns["payload"]["text"] = format!("{PLANTED} {turn}").into();
             self.kinds.insert(self.house.insert(columns), kind);
         }
     }
 
     /// Waits until every notification that must end has ended.
-    async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
+        self.ended_but_for(&[]).await;
+    }
+
+    /// The same without these.
+    pub(crate) async fn ended_but_for(&self, ids: &[i64]) {
         until_within(RUN_PATIENCE, "every notification has ended", async || {
             let rows = self.rows();
-            let open = |row: &&Value| !matches!(self.kind(row).end(), End::Untouched(_)) && !is_over(row);
+            let left_out = |row: &Value| row["id"].as_i64().is_some_and(|id| ids.contains(&id));
+            let open = |row: &&Value| !left_out(row) && !self.is_over(row);
             let open: Vec<&Value> = rows.iter().filter(open).collect();
             if open.is_empty() {
                 return Ok(());
@@ -145,8 +214,19 @@ impl<'h> Run<'h> {
         .await;
     }
 
+    /// Whether what must come of it has come.
+    fn is_over(&self, row: &Value) -> bool {
+        match self.kind(row).end() {
+            End::Untouched(_) => true,
+            End::Deferred => row["error_details"]["deferrals"] == 1,
+            End::Sent | End::Failed(_) | End::Retracted(_) => {
+                matches!(row["notification_status"].as_str(), Some("SENT" | "FAILED" | "RETRACTED"))
+            }
+        }
+    }
+
     /// Holds every row and every delivery against what must have come of them.
-    fn judge(&self) {
+    pub(crate) fn judge(&self) {
         let mut deliveries: HashMap<String, Vec<Delivery>> = HashMap::new();
         for delivery in self.house.state().deliveries(0) {
             let (job, _message_and_chunk) = delivery.transaction_id.rsplit_once("-m").unwrap();
@@ -166,7 +246,7 @@ impl<'h> Run<'h> {
             End::Sent => {
                 assert_eq!(status, "SENT", "{kind:?}: {row}");
                 assert_delivered_once(row, deliveries);
-                deliveries.iter().for_each(|delivery| assert_is_of(row, delivery));
+                deliveries.iter().for_each(|delivery| assert_is_of(row, kind, delivery));
                 return;
             }
             End::Failed(why) => {
@@ -181,6 +261,12 @@ impl<'h> Run<'h> {
             End::Retracted(why) => {
                 assert_eq!((status, reason("retraction_reason").as_str()), ("RETRACTED", why), "{kind:?}: {row}");
             }
+            End::Deferred => {
+                let until = instant(&row["scheduled_for"]);
+                assert_eq!((status, until), ("PENDING", self.quiet.until), "{kind:?}: {row}");
+                let why = format!("quiet hours until {} in UTC", self.quiet.to());
+                assert_eq!(row["error_details"]["deferred"], why, "{kind:?}: {row}");
+            }
         }
         assert_eq!(deliveries, [], "{kind:?} was sent: {row}");
     }
@@ -194,17 +280,32 @@ impl<'h> Run<'h> {
     }
 }
 
-fn is_over(row: &Value) -> bool {
-    matches!(row["notification_status"].as_str(), Some("SENT" | "FAILED" | "RETRACTED"))
+fn instant(text: &Value) -> chrono::DateTime<chrono::Utc> {
+    chrono::DateTime::parse_from_rfc3339(text.as_str().unwrap()).unwrap().to_utc()
 }
 
-/// What Novu got is what stands on the row, in time and from its own enterprise.
-fn assert_is_of(row: &Value, delivery: &Delivery) {
-    assert_eq!(delivery.payload, row["payload"]);
+/// What Novu got is what stands on the row, mapped by the enterprise's rules, in time and from its own enterprise.
+fn assert_is_of(row: &Value, kind: Kind, delivery: &Delivery) {
+    let (mut payload, body): (Value, Value) = (row["payload"].clone(), serde_json::from_str(&delivery.body).unwrap());
+    if row["enterprise_id"] == ENTERPRISES[3] {
+        let (workflow, title, overrides) = match kind {
+            Kind::Assessment => ("fire-assessment", "Fire assessment of HQ until 2099-01-01T00:00:00Z", Value::Null),
+            _ => {
+                let overrides = json!({"channels": {"sms": {"content": "Leave."}}, "severity": "high"});
+                ("fire-emergency", "FIRE in HQ, floor 3", overrides)
+            }
+        };
+        payload["title"] = title.into();
+        assert_eq!((delivery.workflow.as_str(), &body["overrides"]), (workflow, &overrides), "{row}");
+    } else {
+        let enterprise = row["enterprise_id"].as_str().unwrap();
+        assert_eq!(delivery.workflow, own_workflow("welcome", enterprise), "{row}");
+    }
+    assert_eq!(delivery.payload, payload);
     assert_eq!(delivery.enterprise_id.unwrap().to_string(), row["enterprise_id"].as_str().unwrap());
     assert!(delivery.recipients.len() <= 100, "Novu takes 100 at most: {}", delivery.recipients.len());
-    if let Some(due) = row["scheduled_for"].as_str() {
-        let due = chrono::DateTime::parse_from_rfc3339(due).unwrap();
+    if !row["scheduled_for"].is_null() {
+        let due = instant(&row["scheduled_for"]);
         assert!(delivery.at_ms >= due.timestamp_millis(), "sent before its time: {row}");
     }
 }
@@ -241,7 +342,6 @@ fn trouble(house: &House) {
 async fn a_thousand_notifications_of_every_kind_each_come_to_their_one_end_and_tell_nobody_else_what_they_say() {
     let redis = RedisServer::start().await;
     let house = House::on(&redis).await;
-    bind_priority_desk(&house);
     let mut run = Run::new(&house);
     run.insert(0..400);
     let daemon = house.daemon();
@@ -275,7 +375,6 @@ async fn a_thousand_notifications_of_every_kind_each_come_to_their_one_end_and_t
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_redis_one_process_brings_every_kind_of_notification_to_the_same_ends() {
     let house = House::with(None, Options::default()).await;
-    bind_priority_desk(&house);
     let mut run = Run::new(&house);
     run.insert(0..150);
     let daemon = house.daemon();

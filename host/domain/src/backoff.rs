@@ -13,6 +13,9 @@ pub struct Backoff {
     pub cap: Duration,
 }
 
+/// Waits before rules that could not answer are asked again, in the daemon and in the worker.
+pub const HOLD: Backoff = Backoff { base: Duration::from_secs(5), cap: Duration::from_secs(600) };
+
 impl Backoff {
     /// The upper bound of the wait after that many failures (0 is the first): base × 2^failures, at most the cap.
     #[must_use]

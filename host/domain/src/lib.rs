@@ -17,7 +17,7 @@ mod priority;
 mod time;
 mod verdict;
 
-pub use backoff::Backoff;
+pub use backoff::{Backoff, HOLD};
 pub use chunk::{CHUNK_RECIPIENTS_MAX, Chunk, chunks};
 pub use claim::{EmptyClaim, LEASE, Reap, after_empty_claim, reap};
 pub use clock_offset::ClockOffset;

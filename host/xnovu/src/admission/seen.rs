@@ -7,14 +7,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use xnovu_domain::{JobId, Micros, NotificationId};
+use xnovu_domain::{HOLD, JobId, Micros, NotificationId};
 
 /// Rows remembered for one enterprise.
 const ROWS_MAX: usize = 100_000;
-
-/// Bounds of the wait before a held row's rules are asked again; doubles.
-const HOLD_MIN: Duration = Duration::from_secs(5);
-const HOLD_MAX: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
@@ -53,7 +49,7 @@ impl Seen {
     pub(super) fn held(&mut self, job: &JobId, now: Instant) -> Duration {
         let known = self.rows.get(&job.notification()).filter(|entry| entry.episode == job.episode());
         let holds = known.map_or(0, |entry| entry.holds);
-        let wait = HOLD_MIN.saturating_mul(1 << holds.min(10)).min(HOLD_MAX);
+        let wait = HOLD.ceiling(holds);
         self.insert(job, Entry { episode: job.episode(), until: now + wait, holds: holds + 1 }, now);
         wait
     }
@@ -110,7 +106,7 @@ mod tests {
         let (mut seen, now) = (Seen::default(), Instant::now());
         let waits: Vec<u64> = (0..9).map(|_| seen.held(&job(5), now).as_secs()).collect();
         assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
-        assert_eq!(seen.held(&job(6), now), HOLD_MIN);
+        assert_eq!(seen.held(&job(6), now), HOLD.base);
     }
 
     #[test]

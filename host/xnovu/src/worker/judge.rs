@@ -4,16 +4,12 @@
 
 use std::time::Duration;
 
-use xnovu_domain::{DEFERRALS_MAX, Details, Event, Message, Micros, Notification, Reason, Verdict};
+use xnovu_domain::{DEFERRALS_MAX, Details, Event, HOLD, Message, Micros, Notification, Reason, Verdict};
 use xnovu_queue::SendRecord;
 use xnovu_rules::{Broken, BrokenKind, Decided, Digest, FailurePolicy, Grants, Pin, Ruling, Stamp};
 
 use super::Worker;
 use super::compose::unmapped;
-
-/// Bounds of the wait before held rules are asked again.
-const HOLD_MIN: Duration = Duration::from_secs(5);
-const HOLD_MAX: Duration = Duration::from_secs(600);
 
 /// What is to be done with the row, and by whose word.
 pub(crate) struct Judgement {
@@ -107,7 +103,7 @@ fn despite(row: &Notification, broken: &Broken) -> Course {
 /// How long a row that has been held since `since` waits before its rules are asked again: as long as it has been held, within bounds,
 /// so that waits double.
 pub(crate) fn hold_wait(since: Micros, now: Micros) -> Duration {
-    now.since(since).clamp(HOLD_MIN, HOLD_MAX)
+    now.since(since).clamp(HOLD.base, HOLD.cap)
 }
 
 #[cfg(test)]
@@ -129,8 +125,8 @@ mod tests {
     #[test]
     fn a_hold_waits_as_long_as_it_has_lasted() {
         let at = |seconds: i64| Micros::new(seconds * 1_000_000);
-        assert_eq!(hold_wait(at(0), at(0)), HOLD_MIN);
+        assert_eq!(hold_wait(at(0), at(0)), HOLD.base);
         assert_eq!(hold_wait(at(0), at(40)), Duration::from_secs(40));
-        assert_eq!(hold_wait(at(0), at(86_400)), HOLD_MAX);
+        assert_eq!(hold_wait(at(0), at(86_400)), HOLD.cap);
     }
 }
