@@ -6,9 +6,10 @@ use clap::{Args, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use super::output::Output;
-use super::serve::{Roles, enterprises, serve, tell_report};
+use super::serve::{Roles, enterprises, serve, take_place, tell_report};
 use super::{CommonArgs, settle};
 use crate::config::Layers;
+use crate::control::Role;
 use crate::parts::Parts;
 
 /// `xnovu daemon` is `xnovu daemon start`.
@@ -62,11 +63,13 @@ async fn start(args: StartArgs, mut layers: Layers, output: Output) -> anyhow::R
     if embedded {
         output.note("note: REDIS_URL is not set: the queue lives in this process, and `xnovu worker start` cannot take its jobs");
     }
+    let place = take_place(&config, Role::Daemon, true, Vec::new())?;
     let parts = Parts::open(config).await?;
     tell_report(&parts.report, output);
     let served = enterprises(&parts)?;
     let workers = args.workers.unwrap_or(usize::from(embedded));
     output.note(&format!("serving {} enterprise(s) with {workers} worker(s) inside", served.len()));
     output.note(&format!("health: http://{}/health", parts.config.health));
-    serve(parts, Roles { daemon: Some(served), workers, health: true }, CancellationToken::new()).await
+    let roles = Roles { daemon: Some(served), workers, health: true, place: Some(place) };
+    serve(parts, roles, CancellationToken::new()).await
 }

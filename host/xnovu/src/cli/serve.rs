@@ -8,20 +8,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::Router;
 use tokio_util::sync::CancellationToken;
 use xnovu_domain::EnterpriseId;
 use xnovu_rules::{BindingOutcome, Hinted, PluginOutcome, Report};
 
 use super::output::Output;
-use crate::config::Mistakes;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, Mistakes};
+use crate::control::routes::Process;
+use crate::control::server::{self, AdminSocket};
+use crate::control::{Hold, Role, Started, StateDir, routes};
 use crate::daemon::Daemon;
 use crate::http::{self, Observed};
 use crate::parts::Parts;
 use crate::tasks::Tasks;
 use crate::worker;
 
-/// How long the admission may take to empty.
-const ADMISSION_GRACE: Duration = Duration::from_secs(15);
+/// How long answers under way may take at the end.
+const HTTP_GRACE: Duration = Duration::from_secs(5);
 
 /// Exit code after a second signal, as shells report an interrupt.
 const EXIT_INTERRUPTED: u8 = 130;
@@ -32,8 +37,32 @@ pub(super) struct Roles {
     pub(super) daemon: Option<Vec<EnterpriseId>>,
     /// How many workers it runs.
     pub(super) workers: usize,
-    /// Whether health and metrics are served.
+    /// Whether health and metrics are served on TCP.
     pub(super) health: bool,
+    /// Its place in the state directory. None: it cannot be instructed from outside.
+    pub(super) place: Option<Place>,
+}
+
+/// A process's place in the state directory, and what it says of itself there.
+pub(super) struct Place {
+    hold: Hold,
+    started: Started,
+}
+
+/// Takes a place in the state directory, before anything is opened.
+pub(super) fn take_place(config: &Config, role: Role, health: bool, options: Vec<String>) -> anyhow::Result<Place> {
+    let started = Started {
+        pid: std::process::id(),
+        since: SystemClock.now().to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        directory: std::env::current_dir().context("finding the working directory")?,
+        options,
+        health: health.then_some(config.health),
+        detached: false,
+        supervised: false,
+    };
+    let hold = StateDir::at(&config.state)?.claim(role, &started)?;
+    Ok(Place { hold, started })
 }
 
 /// Runs until a signal or until `stop` is cancelled, then stops in order.
@@ -53,10 +82,17 @@ async fn run(parts: Parts, roles: Roles, stop: CancellationToken) -> anyhow::Res
     let (tasks, http_tasks) = (Tasks::new(stop.clone()), Tasks::new(stop.clone()));
     let (drained, http_stop) = (CancellationToken::new(), CancellationToken::new());
     let listener = if roles.health { Some(http::bind(parts.config.health).await?) } else { None };
+    let socket = roles.place.as_ref().map(|place| AdminSocket::bind(&place.hold.socket())).transpose()?;
     let daemon = roles.daemon.map(|enterprises| Daemon::start(&parts, enterprises, &tasks, &stop));
     let observed = Arc::new(Observed::new(&parts, daemon, stop.clone()));
+    let admin = roles.place.as_ref().map_or_else(Router::new, |place| admin_routes(&parts, place, &stop));
     if let Some(listener) = listener {
-        http_tasks.spawn("http", http::serve(listener, observed, http_stop.clone()));
+        let guarded = server::guarded(admin.clone(), parts.config.admin_token.as_ref());
+        let routes = http::routes(Arc::clone(&observed)).merge(guarded);
+        http_tasks.spawn("http", http::serve(listener, routes, http_stop.clone()));
+    }
+    if let Some(socket) = socket {
+        http_tasks.spawn("admin", server::serve(socket, http::routes(observed).merge(admin), http_stop.clone()));
     }
     let working = async {
         let workers = (0..roles.workers).map(|_| worker::serve::serve(&parts, drained.clone()));
@@ -65,7 +101,7 @@ async fn run(parts: Parts, roles: Roles, stop: CancellationToken) -> anyhow::Res
     let stopping = async {
         stop.cancelled().await;
         tracing::info!("stopping");
-        let late = tasks.wait(ADMISSION_GRACE).await;
+        let late = tasks.wait(parts.config.graces.admission).await;
         drained.cancel();
         late
     };
@@ -81,8 +117,19 @@ async fn run(parts: Parts, roles: Roles, stop: CancellationToken) -> anyhow::Res
         (late, worked)
     };
     http_stop.cancel();
-    let late_http = http_tasks.wait(Duration::from_secs(5)).await;
+    let late_http = http_tasks.wait(HTTP_GRACE).await;
     report_end(&[late, late_http].concat(), worked)
+}
+
+/// What this process can be told to do. A room that adds to it merges its router here.
+fn admin_routes(parts: &Parts, place: &Place, stop: &CancellationToken) -> Router {
+    let process = Process {
+        role: place.hold.role().clone(),
+        started: place.started.clone(),
+        stop: stop.clone(),
+        queue: Arc::clone(&parts.queue),
+    };
+    routes::routes(Arc::new(process))
 }
 
 fn report_end(late: &[&str], worked: Vec<anyhow::Result<xnovu_queue::Drained>>) -> anyhow::Result<ExitCode> {

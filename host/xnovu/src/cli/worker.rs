@@ -6,9 +6,10 @@ use clap::{Args, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use super::output::Output;
-use super::serve::{Roles, serve, tell_report};
+use super::serve::{Roles, serve, take_place, tell_report};
 use super::{CommonArgs, settle};
 use crate::config::{Layers, Mistakes};
+use crate::control::Role;
 use crate::parts::Parts;
 
 #[derive(Subcommand)]
@@ -41,9 +42,11 @@ async fn start(args: StartArgs, mut layers: Layers, output: Output) -> anyhow::R
         mistakes.add("REDIS_URL", "is not set, and a worker of its own has no queue without it", hint);
         return Err(mistakes.into());
     }
+    let health = args.health_port.is_some();
+    let place = take_place(&config, Role::new_worker(), health, Vec::new())?;
     let parts = Parts::open(config).await?;
     tell_report(&parts.report, output);
     output.note(&format!("performing {} job(s) at a time", parts.config.concurrency));
-    let health = args.health_port.is_some();
-    serve(parts, Roles { daemon: None, workers: 1, health }, CancellationToken::new()).await
+    let roles = Roles { daemon: None, workers: 1, health, place: Some(place) };
+    serve(parts, roles, CancellationToken::new()).await
 }

@@ -44,6 +44,10 @@ pub struct Config {
     pub concurrency: usize,
     /// Where health and metrics are served.
     pub health: SocketAddr,
+    /// What admin requests on the health port must carry. None: they are not served there.
+    pub admin_token: Option<Secret>,
+    /// How long a stop may take.
+    pub graces: Graces,
     /// `debug`, `info`, `warn` or `error`.
     pub log_level: String,
     /// The plugins and their bindings.
@@ -117,6 +121,15 @@ pub struct Sources {
     pub heartbeat: Duration,
     /// Time between sweeps of owed rows.
     pub sweep_interval: Duration,
+}
+
+/// How long a stop may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Graces {
+    /// Until what was heard of is offered to the queue.
+    pub admission: Duration,
+    /// Until the jobs under way have ended.
+    pub workers: Duration,
 }
 
 impl Config {

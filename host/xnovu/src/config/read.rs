@@ -9,7 +9,10 @@ use xnovu_domain::{EnterpriseId, Priorities, Priority};
 
 use super::settings as s;
 use super::table::{Fallback, Kind, Setting};
-use super::{Config, Jobs, Layers, Mistake, Mistakes, Novu, Redis, Secret, Sources, Supabase};
+use super::{Config, Graces, Jobs, Layers, Mistake, Mistakes, Novu, Redis, Secret, Sources, Supabase};
+
+/// Shortest token of the admin routes, in bytes.
+const ADMIN_TOKEN_BYTES_MIN: usize = 16;
 
 /// Reads and checks every setting.
 pub(super) fn read(layers: &Layers) -> Result<Config, Mistakes> {
@@ -48,6 +51,11 @@ impl Reader<'_> {
             },
             concurrency: self.number(&s::WORKER_CONCURRENCY),
             health: SocketAddr::new(self.address(&s::DAEMON_HEALTH_HOST), self.number(&s::DAEMON_HEALTH_PORT)),
+            admin_token: self.admin_token(&s::XNOVU_ADMIN_TOKEN),
+            graces: Graces {
+                admission: self.millis(&s::XNOVU_ADMISSION_GRACE),
+                workers: self.millis(&s::XNOVU_WORKER_GRACE),
+            },
             log_level: self.choice(&s::DAEMON_LOG_LEVEL),
             plugins: self.text(&s::XNOVU_PLUGINS).into(),
             state: self.text(&s::XNOVU_STATE_DIR).into(),
@@ -193,6 +201,16 @@ impl Reader<'_> {
             }
         }
         None
+    }
+
+    /// A token that cannot be guessed.
+    fn admin_token(&mut self, setting: &Setting) -> Option<Secret> {
+        let token = self.secret(setting)?;
+        if token.reveal().len() < ADMIN_TOKEN_BYTES_MIN {
+            let what = format!("is shorter than {ADMIN_TOKEN_BYTES_MIN} characters");
+            self.mistakes.add(setting.name, what, "make one with: openssl rand -hex 32");
+        }
+        Some(token)
     }
 
     fn enterprises(&mut self, setting: &Setting) -> Vec<EnterpriseId> {

@@ -62,15 +62,19 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("listening on {address} (DAEMON_HEALTH_PORT)"))
 }
 
-/// Serves until `stop` is cancelled.
-pub async fn serve(listener: TcpListener, observed: Arc<Observed>, stop: CancellationToken) {
-    let router = Router::new()
+/// What is told of a process.
+pub fn routes(observed: Arc<Observed>) -> Router {
+    Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/health", get(health))
         .route("/health/detailed", get(detailed))
         .route("/metrics", get(metrics))
-        .with_state(observed);
+        .with_state(observed)
+}
+
+/// Serves until `stop` is cancelled.
+pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let served = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
     if let Err(error) = served.await {
         tracing::error!(%error, "the health server ended");

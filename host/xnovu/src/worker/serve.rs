@@ -3,7 +3,6 @@
 //! Owns how many jobs it performs at a time and how long it may take to stop.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
@@ -12,9 +11,6 @@ use xnovu_queue::{Drained, QueueName, Work, WorkOptions};
 use super::Worker;
 use crate::parts::Parts;
 use crate::workflows::Workflows;
-
-/// How long jobs under way may take after a stop. Longer than one call to Novu may.
-pub const GRACE: Duration = Duration::from_secs(45);
 
 /// Performs jobs until `stop` is cancelled and those under way have ended.
 ///
@@ -33,6 +29,6 @@ pub async fn serve(parts: &Parts, stop: CancellationToken) -> anyhow::Result<Dra
         trail: parts.trail.clone(),
         metrics: Arc::clone(&parts.metrics),
     });
-    let options = WorkOptions { concurrency: parts.config.concurrency, grace: GRACE };
+    let options = WorkOptions { concurrency: parts.config.concurrency, grace: parts.config.graces.workers };
     parts.queue.work(QueueName::NotificationProcessing, options, worker, stop).await.context("taking jobs")
 }

@@ -9,6 +9,9 @@ settings! { PROCESS "Daemon and workers"
     DAEMON_HEALTH_PORT = Setting::number("health.port", 3001, 0, 65_535, "port of health and metrics; 0 picks a free one");
     DAEMON_HEALTH_HOST = Setting::new("health.host", Kind::Address, "address of health and metrics; `0.0.0.0` is every interface")
         .or(Fallback::Text("127.0.0.1"));
+    XNOVU_ADMIN_TOKEN = Setting::new("admin.token", Kind::Text,
+        "what admin requests on the health port must carry, at least 16 characters; unset, they are not served there")
+        .secret();
     DAEMON_LOG_LEVEL = Setting::new("log.level", Kind::Choice(&["debug", "info", "warn", "error", "trace"]), "what is logged")
         .or(Fallback::Text("info"))
         .aliases(&["LOG_LEVEL"]);
@@ -20,6 +23,10 @@ settings! { PROCESS "Daemon and workers"
         "time between two sweeps of owed rows");
     WORKER_CONCURRENCY = Setting::number("worker.concurrency", 5, 1, 1_000, "jobs one worker performs at a time")
         .aliases(&["RULE_ENGINE_MAX_CONCURRENT_JOBS"]);
+    XNOVU_ADMISSION_GRACE = Setting::millis("stop.admission_ms", 15_000, 0, 600_000,
+        "how long a stop waits until what was heard of is queued");
+    XNOVU_WORKER_GRACE = Setting::millis("stop.workers_ms", 45_000, 0, 3_600_000,
+        "how long a stop waits for jobs under way; longer than NOVU_TIMEOUT");
     XNOVU_PLUGINS = Setting::new("plugins.dir", Kind::Path, "directory of bindings.toml and the plugins")
         .or(Fallback::Text("plugins"));
     XNOVU_STATE_DIR = Setting::new("state.dir", Kind::Path, "directory of what outlives a process, such as compiled plugins")
