@@ -25,6 +25,12 @@ pub enum IdError {
     /// Not a positive 64-bit integer.
     #[error("notification id {0:?} is not a positive 64-bit integer")]
     Notification(String),
+    /// Not a positive 64-bit integer.
+    #[error("rule id {0:?} is not a positive 64-bit integer")]
+    Rule(String),
+    /// Not the name of a slot of ours.
+    #[error("{0:?} is not rule-<id>-<slot> with a slot such as 20260102T030405Z")]
+    Slot(String),
     /// Not a job id of ours.
     #[error("{0:?} is not a job id of xnovu")]
     Job(String),
@@ -91,62 +97,79 @@ impl fmt::Display for EnterpriseId {
     }
 }
 
-/// Primary key of a row of `notify.ent_notification`. JSON of ours writes it as text, because 2^53 is not the end of `int8`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(into = "String")]
-pub struct NotificationId(i64);
+/// A primary key: a positive 64-bit integer. JSON of ours writes it as text, because 2^53 is not the end of `int8`.
+macro_rules! row_id {
+    ($(#[$doc:meta])* $name:ident, $error:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[serde(into = "String")]
+        pub struct $name(i64);
 
-impl NotificationId {
-    /// The id of a positive number.
-    ///
-    /// # Errors
-    /// Zero and negative numbers are no identity values.
-    pub fn new(number: i64) -> Result<Self, IdError> {
-        if number > 0 { Ok(Self(number)) } else { Err(IdError::Notification(number.to_string())) }
-    }
+        impl $name {
+            /// The id of a positive number.
+            ///
+            /// # Errors
+            /// Zero and negative numbers are no identity values.
+            pub fn new(number: i64) -> Result<Self, IdError> {
+                if number > 0 { Ok(Self(number)) } else { Err(IdError::$error(number.to_string())) }
+            }
 
-    /// The number.
-    #[must_use]
-    pub fn get(self) -> i64 {
-        self.0
-    }
-}
-
-impl FromStr for NotificationId {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let number = text.parse().map_err(|_| IdError::Notification(text.to_owned()))?;
-        Self::new(number)
-    }
-}
-
-impl From<NotificationId> for String {
-    fn from(id: NotificationId) -> Self {
-        id.0.to_string()
-    }
-}
-
-impl fmt::Display for NotificationId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl<'de> Deserialize<'de> for NotificationId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Form {
-            Number(i64),
-            Text(String),
+            /// The number.
+            #[must_use]
+            pub fn get(self) -> i64 {
+                self.0
+            }
         }
-        match Form::deserialize(deserializer)? {
-            Form::Number(number) => Self::new(number),
-            Form::Text(text) => text.parse(),
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let number = text.parse().map_err(|_| IdError::$error(text.to_owned()))?;
+                Self::new(number)
+            }
         }
-        .map_err(serde::de::Error::custom)
-    }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0.to_string()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                match NumberOrText::deserialize(deserializer)? {
+                    NumberOrText::Number(number) => Self::new(number),
+                    NumberOrText::Text(text) => text.parse(),
+                }
+                .map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+/// The two forms in which an `int8` arrives.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NumberOrText {
+    Number(i64),
+    Text(String),
+}
+
+row_id! {
+    /// Primary key of a row of `notify.ent_notification`. JSON of ours writes it as text, because 2^53 is not the end of `int8`.
+    NotificationId, Notification
+}
+
+row_id! {
+    /// Primary key of a row of `notify.ent_notification_rule`. Written as [`NotificationId`] is.
+    RuleId, Rule
 }
 
 /// Key of a Novu workflow.

@@ -14,6 +14,7 @@ mod ids;
 mod json;
 mod notification;
 mod priority;
+mod rule_slot;
 mod time;
 mod verdict;
 
@@ -24,11 +25,12 @@ pub use clock_offset::ClockOffset;
 pub use details::{AcceptedChunk, DEFERRALS_MAX, Details};
 pub use disposition::{Answer, Disposition, disposition};
 pub use event::{Event, Origin};
-pub use ids::{EnterpriseId, IdError, JobId, NotificationId, WorkflowKey};
+pub use ids::{EnterpriseId, IdError, JobId, NotificationId, RuleId, WorkflowKey};
 pub use json::{Json, JsonError};
 pub use notification::{
     CategoryRef, Notification, PriorityRef, PublishStatus, RowError, Standing, Status, WorkflowRef, parse_rows,
 };
 pub use priority::{Priorities, Priority, PriorityError};
+pub use rule_slot::RuleSlot;
 pub use time::{Micros, TimeError};
 pub use verdict::{Message, REASON_BYTES_MAX, Reason, Verdict};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::{Details, EnterpriseId, JobId, Json, Micros, NotificationId, Origin, WorkflowKey};
+use crate::{Details, EnterpriseId, JobId, Json, Micros, NotificationId, Origin, RuleId, WorkflowKey};
 
 /// `shared_types.notification_status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +111,7 @@ pub struct Notification {
     pub retraction_reason: Option<String>,
     /// The cron rule that made it.
     #[serde(default)]
-    pub notification_rule_id: Option<NotificationId>,
+    pub notification_rule_id: Option<RuleId>,
     /// The workflow it points to, where there is one.
     #[serde(default)]
     pub workflow: Option<WorkflowRef>,

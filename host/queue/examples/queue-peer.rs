@@ -104,7 +104,7 @@ impl Peer {
         let stop = CancellationToken::new();
         let (queue, teller, token) = (Arc::clone(&self.queue), Arc::clone(&self.teller), stop.clone());
         let options = WorkOptions { concurrency: 4, grace: GRACE };
-        let ended = tokio::spawn(async move { queue.work(QUEUE, options, teller, token).await });
+        let ended = tokio::spawn(async move { queue.work(options, teller, token).await });
         self.worker = Some(Worker { stop, ended });
         json!({"working": true})
     }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use thiserror::Error;
-use xnovu_domain::{EnterpriseId, JobId, Micros, NotificationId, Origin, Priority};
+use xnovu_domain::{JobId, Micros, Origin, Priority};
+
+use crate::Identity;
 
 /// A queue, by the name the original gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,41 +37,11 @@ impl QueueName {
     }
 }
 
-/// A job's data: ids and nothing else.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct JobData {
-    /// Version of this shape.
-    pub v: u32,
-    /// Whose notification it is.
-    pub enterprise_id: EnterpriseId,
-    /// Which it is.
-    pub notification_id: NotificationId,
-    /// Where it came from.
-    pub origin: Origin,
-}
-
-impl JobData {
-    /// The version written today.
-    pub const VERSION: u32 = 1;
-
-    /// The data of an offer.
-    #[must_use]
-    pub fn of(offer: &Offer) -> Self {
-        Self {
-            v: Self::VERSION,
-            enterprise_id: offer.job.enterprise().clone(),
-            notification_id: offer.job.notification(),
-            origin: offer.origin,
-        }
-    }
-}
-
 /// A job to be queued.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offer {
+pub struct Offer<I = JobId> {
     /// Its identity.
-    pub job: JobId,
+    pub job: I,
     /// Where the notification came from.
     pub origin: Origin,
     /// How urgent it is, in xnovu's sense.
@@ -125,11 +97,11 @@ pub struct Counts {
 
 /// A job that was taken.
 #[derive(Debug, Clone)]
-pub struct Job {
+pub struct Job<I: Identity = JobId> {
     /// Its identity.
-    pub id: JobId,
+    pub id: I,
     /// Its data.
-    pub data: JobData,
+    pub data: I::Data,
     /// Which attempt this is, from 1. Waits without an attempt do not count.
     pub attempt: u32,
     /// How many attempts it has.

@@ -4,6 +4,7 @@
 //! gets here. What is lost here is rebuilt from the rows; nothing here is the truth.
 
 mod clock;
+mod identity;
 mod job;
 mod ledger;
 mod memory;
@@ -16,31 +17,38 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
-use xnovu_domain::JobId;
+use xnovu_domain::{JobId, RuleSlot};
 
-pub use job::{Counts, Drained, Job, JobData, JobState, Offer, Offered, Outcome, QueueError, QueueName, WorkOptions};
+pub use identity::{Identity, JobData, RuleJobData};
+pub use job::{Counts, Drained, Job, JobState, Offer, Offered, Outcome, QueueError, QueueName, WorkOptions};
 pub use ledger::{Ledger, RECORD_KEPT};
 pub use memory::{JOBS_MAX, MemoryQueue};
 pub use options::JobOptions;
 pub use record::{Call, CallState, LedgerError, SendRecord};
 pub use redis::{RedisOptions, RedisQueue};
 
-/// Performs jobs.
+/// Performs jobs of one kind.
 #[async_trait]
-pub trait Work: Send + Sync {
+pub trait Work<I: Identity = JobId>: Send + Sync {
     /// Performs one job. A panic counts as [`Outcome::Retry`].
-    async fn perform(&self, job: Job) -> Outcome;
+    async fn perform(&self, job: Job<I>) -> Outcome;
 }
 
 /// The seam. Two implementations, held to one suite of tests.
 #[async_trait]
 pub trait JobQueue: Send + Sync {
-    /// The only way in. A completed or failed job of that id is removed first; one that waits, is delayed or under way is left as it
+    /// The only way in for notifications. A completed or failed job of that id is removed first; one that waits, is delayed or under way is left as it
     /// is. Answers in the order of the offers.
     ///
     /// # Errors
     /// None of the jobs may be assumed to be queued then; offering again is safe.
     async fn offer(&self, offers: &[Offer]) -> Result<Vec<Offered>, QueueError>;
+
+    /// The only way in for slots of rules, with the same promises.
+    ///
+    /// # Errors
+    /// As [`JobQueue::offer`].
+    async fn offer_rules(&self, offers: &[Offer<RuleSlot>]) -> Result<Vec<Offered>, QueueError>;
 
     /// Where a job stands.
     async fn state(&self, job: &JobId) -> Result<JobState, QueueError>;
@@ -63,15 +71,25 @@ pub trait JobQueue: Send + Sync {
     /// The time one round trip takes.
     async fn ping(&self) -> Result<Duration, QueueError>;
 
-    /// Takes and performs jobs until `stop` is cancelled; then begins none and waits for those under way, at most the options' grace.
+    /// Takes and performs jobs of notifications until `stop` is cancelled; then begins none and waits for those under way, at most the options' grace.
     ///
     /// # Errors
     /// The queue cannot be used at all. A connection that is lost later is made again.
     async fn work(
         &self,
-        queue: QueueName,
         options: WorkOptions,
         work: Arc<dyn Work>,
+        stop: CancellationToken,
+    ) -> Result<Drained, QueueError>;
+
+    /// Takes and performs jobs of rules, as [`JobQueue::work`] those of notifications.
+    ///
+    /// # Errors
+    /// As [`JobQueue::work`].
+    async fn work_rules(
+        &self,
+        options: WorkOptions,
+        work: Arc<dyn Work<RuleSlot>>,
         stop: CancellationToken,
     ) -> Result<Drained, QueueError>;
 }

@@ -15,11 +15,12 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use xnovu_domain::JobId;
+use xnovu_domain::{JobId, RuleSlot};
 
 use crate::options::JobOptions;
 use crate::{
-    Counts, Drained, Job, JobQueue, JobState, Offer, Offered, Outcome, QueueError, QueueName, Work, WorkOptions,
+    Counts, Drained, Identity, Job, JobQueue, JobState, Offer, Offered, Outcome, QueueError, QueueName, Work,
+    WorkOptions,
 };
 use shelf::Shelf;
 
@@ -29,27 +30,45 @@ pub const JOBS_MAX: usize = 200_000;
 /// A queue in memory. Clones share it.
 #[derive(Clone)]
 pub struct MemoryQueue {
-    notifications: Arc<Line>,
-    rules: Arc<Line>,
+    notifications: Arc<Line<JobId>>,
+    rules: Arc<Line<RuleSlot>>,
     born: Arc<str>,
 }
 
-struct Line {
-    shelf: Mutex<Shelf>,
+struct Line<I: Identity> {
+    shelf: Mutex<Shelf<I>>,
     changed: Notify,
 }
 
-impl Line {
+impl<I: Identity> Line<I> {
     fn new(options: JobOptions) -> Self {
         Self { shelf: Mutex::new(Shelf::new(options)), changed: Notify::new() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shelf> {
+    fn lock(&self) -> MutexGuard<'_, Shelf<I>> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn put(&self, offers: &[Offer<I>]) -> Result<Vec<Offered>, QueueError> {
+        let outcomes = {
+            let mut shelf = self.lock();
+            let room = JOBS_MAX.saturating_sub(shelf.unfinished());
+            if offers.len() > room {
+                return Err(QueueError::Full { limit: JOBS_MAX });
+            }
+            offers.iter().map(|offer| shelf.put(offer, Instant::now())).collect()
+        };
+        self.changed.notify_one();
+        Ok(outcomes)
+    }
+
+    fn set_paused(&self, paused: bool) {
+        self.lock().set_paused(paused);
+        self.changed.notify_one();
+    }
+
     /// The next job, as soon as there is one.
-    async fn take(&self) -> Job {
+    async fn take(&self) -> Job<I> {
         loop {
             let changed = self.changed.notified();
             let (job, next) = {
@@ -73,7 +92,7 @@ impl Line {
         }
     }
 
-    async fn perform(&self, work: &dyn Work, job: Job) {
+    async fn perform(&self, work: &dyn Work<I>, job: Job<I>) {
         let id = job.id.clone();
         let outcome = AssertUnwindSafe(work.perform(job)).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(job.id = %id, "a job panicked");
@@ -82,37 +101,54 @@ impl Line {
         self.lock().finish(&id, outcome, Instant::now(), fastrand::f64());
         self.changed.notify_one();
     }
+
+    async fn work(self: Arc<Self>, options: WorkOptions, work: Arc<dyn Work<I>>, stop: CancellationToken) -> Drained {
+        let slots = Arc::new(Semaphore::new(options.concurrency.max(1)));
+        let mut running = JoinSet::new();
+        loop {
+            let slot = tokio::select! {
+                () = stop.cancelled() => break,
+                slot = Arc::clone(&slots).acquire_owned() => slot,
+            };
+            let job = tokio::select! {
+                () = stop.cancelled() => break,
+                job = self.take() => job,
+            };
+            let (line, work) = (Arc::clone(&self), Arc::clone(&work));
+            running.spawn(async move {
+                line.perform(work.as_ref(), job).await;
+                drop(slot);
+            });
+            while running.try_join_next().is_some() {}
+        }
+        // This worker may have been the one that was told of a job, or that waited for a delayed one.
+        self.changed.notify_one();
+        let ended = tokio::time::timeout(options.grace, async { while running.join_next().await.is_some() {} });
+        let _overrun = ended.await;
+        let still_running = running.len();
+        // Nobody takes over jobs in memory: one that was aborted would stay under way for ever and swallow every offer of its id.
+        running.detach_all();
+        Drained { still_running }
+    }
 }
 
 impl MemoryQueue {
     /// An empty queue.
     #[must_use]
     pub fn new(options: JobOptions) -> Self {
-        let line = || Arc::new(Line::new(options));
-        Self { notifications: line(), rules: line(), born: format!("{:016x}", fastrand::u64(..)).into() }
-    }
-
-    fn line(&self, queue: QueueName) -> &Arc<Line> {
-        match queue {
-            QueueName::NotificationProcessing => &self.notifications,
-            QueueName::RuleExecution => &self.rules,
-        }
+        let born = format!("{:016x}", fastrand::u64(..)).into();
+        Self { notifications: Arc::new(Line::new(options)), rules: Arc::new(Line::new(options)), born }
     }
 }
 
 #[async_trait]
 impl JobQueue for MemoryQueue {
     async fn offer(&self, offers: &[Offer]) -> Result<Vec<Offered>, QueueError> {
-        let outcomes = {
-            let mut shelf = self.notifications.lock();
-            let room = JOBS_MAX.saturating_sub(shelf.unfinished());
-            if offers.len() > room {
-                return Err(QueueError::Full { limit: JOBS_MAX });
-            }
-            offers.iter().map(|offer| shelf.put(offer, Instant::now())).collect()
-        };
-        self.notifications.changed.notify_one();
-        Ok(outcomes)
+        self.notifications.put(offers)
+    }
+
+    async fn offer_rules(&self, offers: &[Offer<RuleSlot>]) -> Result<Vec<Offered>, QueueError> {
+        self.rules.put(offers)
     }
 
     async fn state(&self, job: &JobId) -> Result<JobState, QueueError> {
@@ -124,18 +160,25 @@ impl JobQueue for MemoryQueue {
     }
 
     async fn counts(&self, queue: QueueName) -> Result<Counts, QueueError> {
-        Ok(self.line(queue).lock().counts())
+        Ok(match queue {
+            QueueName::NotificationProcessing => self.notifications.lock().counts(),
+            QueueName::RuleExecution => self.rules.lock().counts(),
+        })
     }
 
     async fn pause(&self, queue: QueueName) -> Result<(), QueueError> {
-        self.line(queue).lock().set_paused(true);
+        match queue {
+            QueueName::NotificationProcessing => self.notifications.set_paused(true),
+            QueueName::RuleExecution => self.rules.set_paused(true),
+        }
         Ok(())
     }
 
     async fn resume(&self, queue: QueueName) -> Result<(), QueueError> {
-        let line = self.line(queue);
-        line.lock().set_paused(false);
-        line.changed.notify_one();
+        match queue {
+            QueueName::NotificationProcessing => self.notifications.set_paused(false),
+            QueueName::RuleExecution => self.rules.set_paused(false),
+        }
         Ok(())
     }
 
@@ -149,37 +192,19 @@ impl JobQueue for MemoryQueue {
 
     async fn work(
         &self,
-        queue: QueueName,
         options: WorkOptions,
         work: Arc<dyn Work>,
         stop: CancellationToken,
     ) -> Result<Drained, QueueError> {
-        let line = self.line(queue);
-        let slots = Arc::new(Semaphore::new(options.concurrency.max(1)));
-        let mut running = JoinSet::new();
-        loop {
-            let slot = tokio::select! {
-                () = stop.cancelled() => break,
-                slot = Arc::clone(&slots).acquire_owned() => slot,
-            };
-            let job = tokio::select! {
-                () = stop.cancelled() => break,
-                job = line.take() => job,
-            };
-            let (line, work) = (Arc::clone(line), Arc::clone(&work));
-            running.spawn(async move {
-                line.perform(work.as_ref(), job).await;
-                drop(slot);
-            });
-            while running.try_join_next().is_some() {}
-        }
-        // This worker may have been the one that was told of a job, or that waited for a delayed one.
-        line.changed.notify_one();
-        let ended = tokio::time::timeout(options.grace, async { while running.join_next().await.is_some() {} });
-        let _overrun = ended.await;
-        let still_running = running.len();
-        // Nobody takes over jobs in memory: one that was aborted would stay under way for ever and swallow every offer of its id.
-        running.detach_all();
-        Ok(Drained { still_running })
+        Ok(Arc::clone(&self.notifications).work(options, work, stop).await)
+    }
+
+    async fn work_rules(
+        &self,
+        options: WorkOptions,
+        work: Arc<dyn Work<RuleSlot>>,
+        stop: CancellationToken,
+    ) -> Result<Drained, QueueError> {
+        Ok(Arc::clone(&self.rules).work(options, work, stop).await)
     }
 }

@@ -6,45 +6,45 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use tokio::time::Instant;
-use xnovu_domain::{JobId, Micros, Priority};
+use xnovu_domain::{Micros, Priority};
 
 use crate::options::JobOptions;
-use crate::{Counts, Job, JobData, JobState, Offer, Offered, Outcome};
+use crate::{Counts, Identity, Job, JobState, Offer, Offered, Outcome};
 
 /// Higher priority first, then older first.
-type WaitingKey = (Reverse<Priority>, u64, JobId);
-type DelayedKey = (Instant, u64, JobId);
+type WaitingKey<I> = (Reverse<Priority>, u64, I);
+type DelayedKey<I> = (Instant, u64, I);
 
 #[derive(Debug)]
-enum Place {
-    Waiting(WaitingKey),
-    Delayed(DelayedKey),
+enum Place<I> {
+    Waiting(WaitingKey<I>),
+    Delayed(DelayedKey<I>),
     Active,
     Completed,
     Failed,
 }
 
 #[derive(Debug)]
-struct Entry {
-    offer: Offer,
-    place: Place,
+struct Entry<I> {
+    offer: Offer<I>,
+    place: Place<I>,
     spent: u32,
     created: Micros,
 }
 
-pub(super) struct Shelf {
+pub(super) struct Shelf<I> {
     options: JobOptions,
-    entries: HashMap<JobId, Entry>,
-    waiting: BTreeSet<WaitingKey>,
-    delayed: BTreeSet<DelayedKey>,
-    completed: VecDeque<JobId>,
-    failed: VecDeque<JobId>,
+    entries: HashMap<I, Entry<I>>,
+    waiting: BTreeSet<WaitingKey<I>>,
+    delayed: BTreeSet<DelayedKey<I>>,
+    completed: VecDeque<I>,
+    failed: VecDeque<I>,
     active: usize,
     sequence: u64,
     paused: bool,
 }
 
-impl Shelf {
+impl<I: Identity> Shelf<I> {
     pub(super) fn new(options: JobOptions) -> Self {
         Self {
             options,
@@ -63,7 +63,7 @@ impl Shelf {
         self.waiting.len() + self.delayed.len() + self.active
     }
 
-    pub(super) fn put(&mut self, offer: &Offer, now: Instant) -> Offered {
+    pub(super) fn put(&mut self, offer: &Offer<I>, now: Instant) -> Offered {
         let outcome = match self.state(&offer.job) {
             JobState::Missing => Offered::New,
             JobState::Completed | JobState::Failed => {
@@ -81,14 +81,14 @@ impl Shelf {
         outcome
     }
 
-    fn wait(&mut self, job: &JobId, priority: Priority) -> Place {
+    fn wait(&mut self, job: &I, priority: Priority) -> Place<I> {
         self.sequence += 1;
         let key = (Reverse(priority), self.sequence, job.clone());
         self.waiting.insert(key.clone());
         Place::Waiting(key)
     }
 
-    fn delay(&mut self, job: &JobId, until: Instant) -> Place {
+    fn delay(&mut self, job: &I, until: Instant) -> Place<I> {
         self.sequence += 1;
         let key = (until, self.sequence, job.clone());
         self.delayed.insert(key.clone());
@@ -96,7 +96,7 @@ impl Shelf {
     }
 
     /// Takes the most urgent job whose time has come.
-    pub(super) fn take(&mut self, now: Instant) -> Option<Job> {
+    pub(super) fn take(&mut self, now: Instant) -> Option<Job<I>> {
         while self.delayed.first().is_some_and(|(until, ..)| *until <= now) {
             let (_, _, job) = self.delayed.pop_first()?;
             let priority = self.entries.get(&job)?.offer.priority;
@@ -112,7 +112,7 @@ impl Shelf {
         entry.place = Place::Active;
         self.active += 1;
         let attempt = entry.spent + 1;
-        let (data, created) = (JobData::of(&entry.offer), entry.created);
+        let (data, created) = (I::data(&entry.offer), entry.created);
         Some(Job { id, data, attempt, attempts_max, created, last: attempt >= attempts_max })
     }
 
@@ -121,7 +121,7 @@ impl Shelf {
         self.delayed.first().map(|(until, ..)| *until)
     }
 
-    pub(super) fn finish(&mut self, id: &JobId, outcome: Outcome, now: Instant, random: f64) {
+    pub(super) fn finish(&mut self, id: &I, outcome: Outcome, now: Instant, random: f64) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         self.active -= 1;
         let place = match outcome {
@@ -146,7 +146,7 @@ impl Shelf {
     }
 
     /// Forgets the oldest finished jobs beyond what is kept.
-    fn keep(&mut self, id: &JobId, place: &Place) {
+    fn keep(&mut self, id: &I, place: &Place<I>) {
         let (finished, kept) = match place {
             Place::Completed => (&mut self.completed, self.options.keep_completed),
             Place::Failed => (&mut self.failed, self.options.keep_failed),
@@ -160,7 +160,7 @@ impl Shelf {
         }
     }
 
-    pub(super) fn state(&self, job: &JobId) -> JobState {
+    pub(super) fn state(&self, job: &I) -> JobState {
         match self.entries.get(job).map(|entry| &entry.place) {
             None => JobState::Missing,
             Some(Place::Waiting(_)) => JobState::Waiting,
@@ -171,7 +171,7 @@ impl Shelf {
         }
     }
 
-    pub(super) fn remove(&mut self, job: &JobId) -> bool {
+    pub(super) fn remove(&mut self, job: &I) -> bool {
         match self.entries.get(job).map(|entry| &entry.place) {
             None | Some(Place::Active) => return false,
             Some(Place::Waiting(key)) => {

@@ -10,7 +10,7 @@ use ::redis::{FromRedisValue, Script, ScriptInvocation};
 
 use super::refused;
 use crate::options::JobOptions;
-use crate::{JobData, Offer, Offered, QueueError, QueueName};
+use crate::{Identity, Offer, Offered, QueueError, QueueName};
 
 /// Jobs of one call: Redis does nothing else meanwhile, some 15 µs a job.
 const OFFERS_MAX: usize = 250;
@@ -42,14 +42,14 @@ impl Desk {
     }
 
     /// Queues jobs; see [`crate::JobQueue::offer`].
-    pub(super) async fn offer(&self, offers: &[Offer]) -> Result<Vec<Offered>, QueueError> {
+    pub(super) async fn offer<I: Identity>(&self, offers: &[Offer<I>]) -> Result<Vec<Offered>, QueueError> {
         let mut outcomes = Vec::with_capacity(offers.len());
         for some in offers.chunks(OFFERS_MAX) {
             let mut call = self.offer.prepare_invoke();
             call.arg(&self.keys).arg(crate::clock::now().millis()).arg(self.queue.job_name());
             for offer in some {
                 let delay = offer.delay.map_or(0, millis);
-                call.arg(offer.job.as_str()).arg(json(&JobData::of(offer))?).arg(self.options(offer, delay));
+                call.arg(offer.job.as_str()).arg(json(&I::data(offer))?).arg(self.options(offer, delay));
                 call.arg(super::bullmq_priority(offer.priority)).arg(delay);
             }
             let found: Vec<u8> = self.invoke("queue jobs", &call).await?;
@@ -63,11 +63,11 @@ impl Desk {
     }
 
     /// A job's options as the clients read them: whole numbers, for ours drops every option where one cannot be read.
-    fn options(&self, offer: &Offer, delay: u64) -> String {
+    fn options<I: Identity>(&self, offer: &Offer<I>, delay: u64) -> String {
         let jobs = &self.jobs;
         let backoff = serde_json::json!({"type": "exponential", "delay": millis(jobs.backoff).max(1)});
         let mut options = serde_json::json!({
-            "jobId": offer.job,
+            "jobId": offer.job.as_str(),
             "priority": super::bullmq_priority(offer.priority),
             "attempts": jobs.attempts.max(1),
             "backoff": backoff,
@@ -145,6 +145,6 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn json(data: &JobData) -> Result<String, QueueError> {
+fn json(data: &impl serde::Serialize) -> Result<String, QueueError> {
     serde_json::to_string(data).map_err(|error| QueueError::Redis { what: "write a job's data", source: error.into() })
 }

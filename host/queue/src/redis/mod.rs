@@ -16,10 +16,12 @@ use async_trait::async_trait;
 use bullmq::options::RedisConnectionOptions;
 use bullmq::{Error, Queue, QueueOptions, Worker, WorkerOptions};
 use tokio_util::sync::CancellationToken;
-use xnovu_domain::{JobId, Priority};
+use xnovu_domain::{JobId, Priority, RuleSlot};
 
 use crate::options::JobOptions;
-use crate::{Counts, Drained, JobQueue, JobState, Ledger, Offer, Offered, QueueError, QueueName, Work, WorkOptions};
+use crate::{
+    Counts, Drained, Identity, JobQueue, JobState, Ledger, Offer, Offered, QueueError, QueueName, Work, WorkOptions,
+};
 use desk::Desk;
 
 /// Wait after a lost connection. The client's own default leaves a worker deaf for 15 s.
@@ -49,6 +51,7 @@ pub struct RedisQueue {
     rules: Queue,
     connection: ConnectionManager,
     desk: Desk,
+    rule_desk: Desk,
 }
 
 fn failed(what: &'static str) -> impl Fn(Error) -> QueueError {
@@ -78,8 +81,9 @@ impl RedisQueue {
         };
         let notifications = queue(QueueName::NotificationProcessing).await?;
         let rules = queue(QueueName::RuleExecution).await?;
+        let rule_desk = desk(&connection, &rules, QueueName::RuleExecution, options.jobs);
         let desk = desk(&connection, &notifications, QueueName::NotificationProcessing, options.jobs);
-        Ok(Self { options, notifications, rules, connection, desk })
+        Ok(Self { options, notifications, rules, connection, desk, rule_desk })
     }
 
     /// The ledger beside this queue.
@@ -93,6 +97,50 @@ impl RedisQueue {
             QueueName::NotificationProcessing => &self.notifications,
             QueueName::RuleExecution => &self.rules,
         }
+    }
+
+    async fn take<I: Identity>(
+        &self,
+        options: WorkOptions,
+        work: Arc<dyn Work<I>>,
+        stop: CancellationToken,
+    ) -> Result<Drained, QueueError> {
+        let jobs = &self.options.jobs;
+        let name = format!("{:016x}", fastrand::u64(..));
+        let worker_options = WorkerOptions::new()
+            .connection(RedisConnectionOptions::new().url(&self.options.url))
+            .prefix(&self.options.prefix)
+            .name(&name)
+            .concurrency(options.concurrency.max(1))
+            .lock_duration(jobs.lock)
+            .skip_stalled_check()
+            .drain_delay(IDLE_BLOCK)
+            .run_retry_delay(RUN_RETRY_DELAY);
+        let desk = match I::QUEUE {
+            QueueName::NotificationProcessing => &self.desk,
+            QueueName::RuleExecution => &self.rule_desk,
+        };
+        let processor = perform::processor(work, desk.clone(), stop.clone());
+        let worker = Worker::with_options(I::QUEUE.as_str(), processor, worker_options)
+            .await
+            .map_err(failed("start a worker"))?;
+        // Nobody reads the events, and what nobody reads piles up.
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = async { while worker.next_event().await.is_some() {} } => stop.cancelled().await,
+            () = desk.watch_for_stalled() => {}
+        }
+        let grace_ms = u64::try_from(options.grace.as_millis()).unwrap_or(u64::MAX);
+        let blocked = self.queue(I::QUEUE).keys().client_name(&format!(":w:{name}"));
+        let mut close = std::pin::pin!(worker.close(grace_ms));
+        // Closing begins first: a worker that is woken before it would block again.
+        let closed = tokio::select! {
+            biased;
+            closed = &mut close => closed,
+            () = wake::let_go(self.connection.clone(), &blocked) => close.await,
+        };
+        closed.map_err(failed("stop a worker"))?;
+        Ok(Drained { still_running: worker.active_count().await })
     }
 }
 
@@ -109,6 +157,10 @@ fn bullmq_priority(priority: Priority) -> u32 {
 impl JobQueue for RedisQueue {
     async fn offer(&self, offers: &[Offer]) -> Result<Vec<Offered>, QueueError> {
         self.desk.offer(offers).await
+    }
+
+    async fn offer_rules(&self, offers: &[Offer<RuleSlot>]) -> Result<Vec<Offered>, QueueError> {
+        self.rule_desk.offer(offers).await
     }
 
     async fn state(&self, job: &JobId) -> Result<JobState, QueueError> {
@@ -174,43 +226,20 @@ impl JobQueue for RedisQueue {
 
     async fn work(
         &self,
-        queue: QueueName,
         options: WorkOptions,
         work: Arc<dyn Work>,
         stop: CancellationToken,
     ) -> Result<Drained, QueueError> {
-        let jobs = &self.options.jobs;
-        let name = format!("{:016x}", fastrand::u64(..));
-        let worker_options = WorkerOptions::new()
-            .connection(RedisConnectionOptions::new().url(&self.options.url))
-            .prefix(&self.options.prefix)
-            .name(&name)
-            .concurrency(options.concurrency.max(1))
-            .lock_duration(jobs.lock)
-            .skip_stalled_check()
-            .drain_delay(IDLE_BLOCK)
-            .run_retry_delay(RUN_RETRY_DELAY);
-        let desk = desk(&self.connection, self.queue(queue), queue, *jobs);
-        let processor = perform::processor(work, queue, desk.clone(), stop.clone());
-        let worker =
-            Worker::with_options(queue.as_str(), processor, worker_options).await.map_err(failed("start a worker"))?;
-        // Nobody reads the events, and what nobody reads piles up.
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = async { while worker.next_event().await.is_some() {} } => stop.cancelled().await,
-            () = desk.watch_for_stalled() => {}
-        }
-        let grace_ms = u64::try_from(options.grace.as_millis()).unwrap_or(u64::MAX);
-        let blocked = self.queue(queue).keys().client_name(&format!(":w:{name}"));
-        let mut close = std::pin::pin!(worker.close(grace_ms));
-        // Closing begins first: a worker that is woken before it would block again.
-        let closed = tokio::select! {
-            biased;
-            closed = &mut close => closed,
-            () = wake::let_go(self.connection.clone(), &blocked) => close.await,
-        };
-        closed.map_err(failed("stop a worker"))?;
-        Ok(Drained { still_running: worker.active_count().await })
+        self.take(options, work, stop).await
+    }
+
+    async fn work_rules(
+        &self,
+        options: WorkOptions,
+        work: Arc<dyn Work<RuleSlot>>,
+        stop: CancellationToken,
+    ) -> Result<Drained, QueueError> {
+        self.take(options, work, stop).await
     }
 }
 

@@ -16,12 +16,11 @@ use xnovu_domain::Micros;
 
 use super::desk::{Desk, PutOff};
 use crate::options::JobOptions;
-use crate::{Job, JobData, Outcome, QueueName, Work};
+use crate::{Identity, Job, Outcome, Work};
 
 /// What the client calls for each job. After `stop` no job is begun.
-pub(super) fn processor(
-    work: Arc<dyn Work>,
-    queue: QueueName,
+pub(super) fn processor<I: Identity>(
+    work: Arc<dyn Work<I>>,
     desk: Desk,
     stop: tokio_util::sync::CancellationToken,
 ) -> impl Fn(bullmq::Job, CancellationToken) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync + 'static {
@@ -34,13 +33,13 @@ pub(super) fn processor(
                 // a job back to the front of its priority without spending an attempt.
                 return Err(Error::RateLimited { delay_ms: 0 });
             }
-            perform(work.as_ref(), queue, &desk, &job).await
+            perform(work.as_ref(), &desk, &job).await
         })
     }
 }
 
-async fn perform(work: &dyn Work, queue: QueueName, desk: &Desk, bull: &bullmq::Job) -> Result<Value, Error> {
-    let job = read(bull, queue).map_err(Error::Unrecoverable)?;
+async fn perform<I: Identity>(work: &dyn Work<I>, desk: &Desk, bull: &bullmq::Job) -> Result<Value, Error> {
+    let job = read(bull).map_err(Error::Unrecoverable)?;
     let (attempt, last) = (job.attempt, job.last);
     let outcome = AssertUnwindSafe(work.perform(job)).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!(job.id = bull.id(), "a job panicked");
@@ -86,20 +85,15 @@ async fn put_off(desk: &Desk, bull: &bullmq::Job, put_off: PutOff<'_>) -> Error 
     }
     Error::Delayed
 }
+
 /// The job, or why it cannot be read.
-fn read(bull: &bullmq::Job, queue: QueueName) -> Result<Job, String> {
-    let said = |what: &dyn std::fmt::Display| format!("job {} cannot be performed: {what}", bull.id());
-    if bull.name() != queue.job_name() {
-        return Err(said(&format_args!("its name is {:?}, not {:?}", bull.name(), queue.job_name())));
+fn read<I: Identity>(bull: &bullmq::Job) -> Result<Job<I>, String> {
+    let said = |what: String| format!("job {} cannot be performed: {what}", bull.id());
+    let name = I::QUEUE.job_name();
+    if bull.name() != name {
+        return Err(said(format!("its name is {:?}, not {name:?}", bull.name())));
     }
-    let id: xnovu_domain::JobId = bull.id().parse().map_err(|error| said(&error))?;
-    let data: JobData = serde_json::from_value(bull.data().clone()).map_err(|error| said(&error))?;
-    if data.v != JobData::VERSION {
-        return Err(said(&format_args!("version {} of its data is not known", data.v)));
-    }
-    if data.enterprise_id != *id.enterprise() || data.notification_id != id.notification() {
-        return Err(said(&"its data and its id name different notifications"));
-    }
+    let (id, data) = I::read(bull.id(), bull.data()).map_err(said)?;
     // As the client counts: a job that brings no number has one attempt.
     let attempts_max = bull.opts().attempts.unwrap_or(1).max(1);
     let attempt = bull.attempts_made() + 1;

@@ -6,11 +6,16 @@
 mod ledger;
 mod memory_only;
 mod redis_only;
+mod rules;
 mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use rules::{
+    rules_a_finished_slot_makes_room_for_a_new_offer, rules_a_slot_offered_twice_is_fired_once,
+    rules_and_notifications_never_take_each_others_jobs,
+};
 use support::{Notes, RedisServer, Running, job, offer, quick, until};
 use xnovu_queue::{JobOptions, JobQueue, JobState, MemoryQueue, Offered, Outcome, QueueName, RedisOptions, RedisQueue};
 
@@ -60,6 +65,9 @@ both! {
     a_stop_waits_for_jobs_under_way_and_begins_no_other
     a_stop_that_runs_out_of_grace_says_what_still_runs
     no_more_jobs_run_at_once_than_allowed
+    rules_a_slot_offered_twice_is_fired_once
+    rules_a_finished_slot_makes_room_for_a_new_offer
+    rules_and_notifications_never_take_each_others_jobs
 }
 
 async fn until_state(queue: &Arc<dyn JobQueue>, number: u32, want: JobState) {

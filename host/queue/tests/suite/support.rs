@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use xnovu_domain::{JobId, Origin, Priority};
-use xnovu_queue::{Drained, Job, JobOptions, JobQueue, Offer, Outcome, QueueName, Work, WorkOptions};
+use xnovu_queue::{Drained, Job, JobOptions, JobQueue, Offer, Outcome, Work, WorkOptions};
 
 /// Longest wait for a condition.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -173,10 +173,7 @@ impl Running {
         let stop = CancellationToken::new();
         let (queue, work, token) = (Arc::clone(queue), Arc::clone(work) as Arc<dyn Work>, stop.clone());
         let options = WorkOptions { concurrency, grace };
-        let handle =
-            tokio::spawn(
-                async move { queue.work(QueueName::NotificationProcessing, options, work, token).await.unwrap() },
-            );
+        let handle = tokio::spawn(async move { queue.work(options, work, token).await.unwrap() });
         Self { stop, handle }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
-use xnovu_queue::{Drained, QueueName, Work, WorkOptions};
+use xnovu_queue::{Drained, Work, WorkOptions};
 
 use super::Worker;
 use crate::parts::Parts;
@@ -30,5 +30,5 @@ pub async fn serve(parts: &Parts, stop: CancellationToken) -> anyhow::Result<Dra
         metrics: Arc::clone(&parts.metrics),
     });
     let options = WorkOptions { concurrency: parts.config.concurrency, grace: parts.config.graces.workers };
-    parts.queue.work(QueueName::NotificationProcessing, options, worker, stop).await.context("taking jobs")
+    parts.queue.work(options, worker, stop).await.context("taking jobs")
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use xnovu_domain::{EnterpriseId, Event, JobId, Json, Message, Micros, Notification, Verdict};
-use xnovu_queue::{Job, JobData, JobOptions, Ledger, MemoryQueue, Offer, Outcome, Work};
+use xnovu_queue::{Identity, Job, JobOptions, Ledger, MemoryQueue, Offer, Outcome, Work};
 use xnovu_rules::{Binding, Broken, Decided, Digest, FailurePolicy, Grants, Limits, Pin, Ruled, Rules, Ruling, Stamp};
 use xnovu_standin::{Delivery, Faults, HttpFault, Options, Standin, StandinConfig};
 
@@ -178,7 +178,7 @@ impl Bench {
             priority: xnovu_domain::Priority::MAX,
             delay: None,
         };
-        let data = JobData::of(&offer);
+        let data = JobId::data(&offer);
         let created = Micros::new(0);
         let job = Job { id: job.clone(), data, attempt, attempts_max: 3, created, last: attempt == 3 };
         self.worker.perform(job).await
