@@ -1,0 +1,3 @@
+//! Rules of `notify.ent_notification_rule`.
+pub mod expression;
+pub mod timetable;
