@@ -16,7 +16,7 @@ pub enum Timetable {
     /// Again and again.
     Cron {
         /// At these civil times.
-        expression: Expression,
+        expression: Box<Expression>,
         /// Of this zone.
         zone: Tz,
     },

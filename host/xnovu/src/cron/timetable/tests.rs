@@ -5,7 +5,7 @@ use chrono::{Datelike, NaiveDate, Timelike};
 use super::*;
 
 fn timetable(expression: &str, zone: &str) -> Timetable {
-    Timetable::Cron { expression: expression.parse().unwrap(), zone: zone.parse().unwrap() }
+    Timetable::Cron { expression: Box::new(expression.parse().unwrap()), zone: zone.parse().unwrap() }
 }
 
 fn at(text: &str) -> Micros {
@@ -282,7 +282,7 @@ fn check_minutes(
     repeats: bool,
     fits: impl Fn(NaiveDateTime) -> bool,
 ) {
-    let timetable = Timetable::Cron { expression: expression.parse().unwrap(), zone };
+    let timetable = Timetable::Cron { expression: Box::new(expression.parse().unwrap()), zone };
     let mut after = Micros::from_millis(from * 1_000 - 1);
     let mut furthest = NaiveDateTime::MIN;
     for second in (from..to).step_by(60) {
