@@ -5,14 +5,14 @@ use xnovu_standin::{Effect, Face, Faults, HttpFault};
 use crate::support::{House, RedisServer, TABLE, until};
 
 /// Longer than a claim holds, in milliseconds.
-const PAST_THE_LEASE_MS: i64 = 130_000;
+pub(crate) const PAST_THE_LEASE_MS: i64 = 130_000;
 
 /// Novu accepts at once and answers late, so that a test can step in between.
-fn slow_novu(latency_ms: u64) -> HttpFault {
+pub(crate) fn slow_novu(latency_ms: u64) -> HttpFault {
     HttpFault { latency_ms, ..HttpFault::new(Face::Novu, Effect::Pass) }
 }
 
-async fn until_accepted(house: &House, count: usize) {
+pub(crate) async fn until_accepted(house: &House, count: usize) {
     until(&format!("Novu has accepted {count} calls"), async || {
         let accepted = house.state().deliveries(0).len();
         if accepted >= count { Ok(()) } else { Err(format!("{accepted} calls")) }
@@ -30,7 +30,7 @@ fn assert_stopped_cleanly_in_the_middle(house: &House, rows: usize) {
 }
 
 /// The database's clock moves on past the lease of every claim.
-fn let_leases_end(house: &House) {
+pub(crate) fn let_leases_end(house: &House) {
     house.state().set_faults(Faults { clock_offset_ms: PAST_THE_LEASE_MS, ..Faults::default() });
 }
 

@@ -12,8 +12,10 @@
 
 mod crashes;
 mod edits;
+mod killed;
 mod line;
 mod outages;
 mod rules;
+mod run;
 mod settings;
 mod support;
