@@ -12,6 +12,7 @@
 
 mod crashes;
 mod edits;
+mod health;
 mod killed;
 mod line;
 mod outages;

@@ -12,6 +12,7 @@ pub mod control;
 pub mod cron;
 pub mod daemon;
 pub mod gateway;
+pub mod health;
 pub mod http;
 pub mod metrics;
 pub mod parts;

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
-    core::Collector,
+    core::Collector, process_collector::ProcessCollector,
 };
+use serde_json::{Value, json};
 use xnovu_domain::{Answer, EnterpriseId};
 
 /// Seconds of the time from a row's last change to Novu's answer.
@@ -44,6 +45,8 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Arc<Self> {
         let registry = Registry::new();
+        // Fails only where it is registered twice.
+        let _ = registry.register(Box::new(ProcessCollector::for_self()));
         let counters = |name: &str, help: &str, labels: &[&str]| {
             register(&registry, IntCounterVec::new(Opts::new(name, help), labels))
         };
@@ -97,6 +100,24 @@ impl Metrics {
             tracing::error!(%error, "metrics could not be written");
         }
         String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// What this process uses, as the health body shows it. Null where the system does not say.
+    #[must_use]
+    pub fn process(&self) -> Value {
+        let families = self.registry.gather();
+        let number = |name: &str| {
+            let family = families.iter().find(|family| family.name() == name)?;
+            let metric = family.get_metric().first()?;
+            Some(metric.get_counter().get_value() + metric.get_gauge().get_value())
+        };
+        json!({
+            "pid": std::process::id(),
+            "memory": {"rss": number("process_resident_memory_bytes"), "virtual": number("process_virtual_memory_bytes")},
+            "cpu": {"seconds": number("process_cpu_seconds_total")},
+            "threads": number("process_threads"),
+            "open_fds": number("process_open_fds"),
+        })
     }
 
     /// A row was heard of.

@@ -92,6 +92,13 @@ impl House {
         Xnovu::start("worker", &["worker", "start"], self.dir(), &self.environment(0), None)
     }
 
+    /// Starts a worker that serves its health.
+    pub fn observed_worker(&self) -> Xnovu {
+        let port = free_port();
+        let arguments = ["worker", "start", "--health-port", &port.to_string()];
+        Xnovu::start("worker", &arguments, self.dir(), &self.environment(0), Some(port))
+    }
+
     fn environment(&self, health_port: u16) -> Vec<(&'static str, String)> {
         let mut environment = vec![
             ("NEXT_PUBLIC_SUPABASE_URL", self.standin.url()),

@@ -82,9 +82,20 @@ impl Xnovu {
     }
 
     async fn ask_health(&self) -> Result<Value, reqwest::Error> {
-        let port = self.health_port.expect("only a daemon serves its health here");
+        self.ask(reqwest::Method::GET, "/health/detailed").await?.json().await
+    }
+
+    /// What it answers to one request, once: the code and the body.
+    pub async fn get(&self, path: &str) -> Result<(u16, String), reqwest::Error> {
+        let response = self.ask(reqwest::Method::GET, path).await?;
+        Ok((response.status().as_u16(), response.text().await?))
+    }
+
+    /// One request to where it serves its health.
+    pub async fn ask(&self, method: reqwest::Method, path: &str) -> Result<reqwest::Response, reqwest::Error> {
+        let port = self.health_port.expect("the process serves its health");
         crypto();
-        reqwest::get(format!("http://127.0.0.1:{port}/health/detailed")).await?.json().await
+        reqwest::Client::new().request(method, format!("http://127.0.0.1:{port}{path}")).send().await
     }
 
     /// Waits until every enterprise is subscribed.

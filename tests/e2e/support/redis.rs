@@ -37,6 +37,13 @@ impl RedisServer {
         self.child.wait().unwrap();
     }
 
+    /// Lets it hang: its connections stay open and nothing is answered. False lets it go on.
+    pub fn freeze(&self, frozen: bool) {
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        let killed = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+    }
+
     /// Starts it again on the same port.
     pub async fn start_again(&mut self) {
         self.child = Self::spawn(self.port);

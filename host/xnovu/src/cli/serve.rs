@@ -20,7 +20,8 @@ use crate::control::routes::Process;
 use crate::control::server::{self, AdminSocket};
 use crate::control::{Hold, Role, Started, StateDir, routes};
 use crate::daemon::Daemon;
-use crate::http::{self, Observed};
+use crate::health::Health;
+use crate::http;
 use crate::parts::Parts;
 use crate::tasks::Tasks;
 use crate::worker;
@@ -84,15 +85,17 @@ async fn run(parts: Parts, roles: Roles, stop: CancellationToken) -> anyhow::Res
     let listener = if roles.health { Some(http::bind(parts.config.health).await?) } else { None };
     let socket = roles.place.as_ref().map(|place| AdminSocket::bind(&place.hold.socket())).transpose()?;
     let daemon = roles.daemon.map(|enterprises| Daemon::start(&parts, enterprises, &tasks, &stop));
-    let observed = Arc::new(Observed::new(&parts, daemon, stop.clone()));
+    let health = Health::of(&parts, daemon, stop.clone()).await;
+    http_tasks.spawn("health", Arc::clone(&health).keep_looking(http_stop.clone()));
     let admin = roles.place.as_ref().map_or_else(Router::new, |place| admin_routes(&parts, place, &stop));
     if let Some(listener) = listener {
         let guarded = server::guarded(admin.clone(), parts.config.admin_token.as_ref());
-        let routes = http::routes(Arc::clone(&observed)).merge(guarded);
+        let routes = http::routes(&health).merge(guarded);
         http_tasks.spawn("http", http::serve(listener, routes, http_stop.clone()));
     }
     if let Some(socket) = socket {
-        http_tasks.spawn("admin", server::serve(socket, http::routes(observed).merge(admin), http_stop.clone()));
+        let routes = http::closed(http::routes(&health).merge(admin));
+        http_tasks.spawn("admin", server::serve(socket, routes, http_stop.clone()));
     }
     let working = async {
         let workers = (0..roles.workers).map(|_| worker::serve::serve(&parts, drained.clone()));

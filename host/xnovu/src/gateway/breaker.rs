@@ -142,6 +142,15 @@ impl Breaker {
         matches!(self.lock().state, State::Open { .. })
     }
 
+    /// Why Novu is not called at the moment. Gives no permit and takes no probe.
+    pub(crate) fn why_not(&self) -> Option<Pause> {
+        let mut inner = self.lock();
+        let State::Open { reason, .. } = inner.state else {
+            return inner.pause(Instant::now()).err().map(|not_now| not_now.reason);
+        };
+        Some(reason)
+    }
+
     /// Learns from an answer.
     pub(crate) fn learn(&self, sign: Sign) {
         let now = Instant::now();

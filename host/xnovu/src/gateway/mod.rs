@@ -97,6 +97,9 @@ pub trait NotificationGateway: Send + Sync {
     /// Whether Novu is failing for others too, so that a 5xx does not judge this notification. Ask after the call.
     fn outage(&self) -> bool;
 
+    /// Why Novu is not called at the moment; None while it is. Takes no permit.
+    fn pause(&self) -> Option<Pause>;
+
     /// Calls Novu once, whether or not a permit was asked for. Dropping the future may leave a call that Novu carries out.
     async fn trigger(&self, call: &TriggerCall) -> TriggerResult;
 

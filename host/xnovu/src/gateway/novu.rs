@@ -13,7 +13,7 @@ use xnovu_domain::Answer;
 
 use super::breaker::{Breaker, Sign};
 use super::{
-    Cancelled, DETAIL_BYTES_MAX, GatewayError, NotNow, NotificationGateway, Permit, TriggerCall, TriggerResult,
+    Cancelled, DETAIL_BYTES_MAX, GatewayError, NotNow, NotificationGateway, Pause, Permit, TriggerCall, TriggerResult,
 };
 use crate::config::Novu;
 use crate::store::http::{ClientError, body, client, header, one_line, seconds, secret_value};
@@ -82,6 +82,10 @@ impl NotificationGateway for NovuGateway {
 
     fn outage(&self) -> bool {
         self.breaker.is_open()
+    }
+
+    fn pause(&self) -> Option<Pause> {
+        self.breaker.why_not()
     }
 
     async fn trigger(&self, call: &TriggerCall) -> TriggerResult {

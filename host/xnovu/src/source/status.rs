@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
 use tokio::sync::watch;
 use xnovu_domain::{EnterpriseId, Micros};
 
@@ -56,6 +57,37 @@ pub struct Standing {
     pub last_error: Option<String>,
     /// How often the connection was lost since the start.
     pub reconnects: u32,
+}
+
+/// How many enterprises stand where.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Subscriptions {
+    /// All of them.
+    pub total: usize,
+    /// Changes arrive.
+    pub active: usize,
+    /// The server refuses the subscription; it is tried again.
+    pub failed: usize,
+    /// The connection was lost and is not back yet.
+    pub reconnecting: usize,
+}
+
+impl Subscriptions {
+    /// Counts them. One that was lost counts as reconnecting until it is subscribed again, through every try.
+    #[must_use]
+    pub fn of(connections: &Connections) -> Self {
+        let mut counts = Self { total: connections.len(), ..Self::default() };
+        for standing in connections.values() {
+            match standing.connection {
+                Connection::Subscribed => counts.active += 1,
+                Connection::Error => counts.failed += 1,
+                Connection::Reconnecting => counts.reconnecting += 1,
+                Connection::Connecting | Connection::Connected if standing.reconnects > 0 => counts.reconnecting += 1,
+                Connection::Disconnected | Connection::Connecting | Connection::Connected => {}
+            }
+        }
+        counts
+    }
 }
 
 /// How every enterprise stands.
@@ -120,6 +152,24 @@ impl StatusSender {
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
+
+    #[test]
+    fn one_that_was_lost_is_reconnecting_until_it_is_subscribed_again() {
+        let ids: Vec<EnterpriseId> = vec!["a".parse().unwrap(), "b".parse().unwrap()];
+        let status = StatusSender::new(&ids, Arc::new(ManualClock::new(Micros::new(1))));
+        let counts = || Subscriptions::of(&status.watch().borrow());
+        status.set(&ids, Connection::Connecting);
+        assert_eq!(counts(), Subscriptions { total: 2, ..Subscriptions::default() });
+        status.set(&ids, Connection::Subscribed);
+        status.set_lost(&ids[..1], "gone");
+        for connection in [Connection::Reconnecting, Connection::Connecting, Connection::Connected] {
+            status.set(&ids[..1], connection);
+            assert_eq!(counts(), Subscriptions { total: 2, active: 1, failed: 0, reconnecting: 1 });
+        }
+        status.set(&ids[..1], Connection::Subscribed);
+        status.set_error(&ids[1..], Connection::Error, "refused");
+        assert_eq!(counts(), Subscriptions { total: 2, active: 1, failed: 1, reconnecting: 0 });
+    }
 
     #[test]
     fn a_state_keeps_its_start_and_an_error_outlives_its_state() {

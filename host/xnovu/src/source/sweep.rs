@@ -33,7 +33,7 @@ const RETRACTED_SINCE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A round rests at least this many times as long as it kept the database busy.
 const REST_FACTOR: u32 = 20;
 
-/// Enterprises that may meet a database that does not answer before a round is given up.
+/// Enterprises that may meet a database that does not answer, or refuses the key, before a round is given up.
 const OUTAGES_MAX: u32 = 3;
 
 /// How the sweep goes.
@@ -206,12 +206,13 @@ impl Sweep {
             }
             let started = Instant::now();
             let page = self.page(search, &place).await;
-            let is_outage = page.as_ref().is_err_and(StoreError::is_outage);
+            let is_outage = page.as_ref().is_err_and(|error| error.is_outage() || error.is_denied());
             if is_outage {
                 outages += 1;
             } else {
-                // A database that does not answer is not kept busy, and must be found again soon after it is back.
-                busy += started.elapsed();
+                // A database that does not answer, or nobody, is not kept busy and must be found again soon after it is back.
+                let took = page.as_ref().ok().and_then(|page| page.took);
+                busy += took.unwrap_or_else(|| started.elapsed());
                 outages = 0;
             }
             places.extend(self.turn(search, place, page, out).await);

@@ -1,7 +1,8 @@
 //! The conditions under which rows are read and written, in PostgREST's words.
 //!
-//! Owns every filter, as pure functions. Promises that each names the enterprise and that repeating a write under the same filter after
-//! its answer was lost changes nothing more. Values put into `or` and `in` are quoted; ids hold no character that would need it.
+//! Owns every filter, as pure functions. Promises that each names the enterprise or finds no row, and that repeating a write under the
+//! same filter after its answer was lost changes nothing more. Values put into `or` and `in` are quoted; ids hold no character that would
+//! need it.
 
 use xnovu_domain::{EnterpriseId, JobId, LEASE, Micros, Notification, NotificationId};
 
@@ -26,6 +27,11 @@ fn page(filter: &mut Filter, after: Option<NotificationId>, limit: usize) {
     }
     filter.push(("order", "id.asc".to_owned()));
     filter.push(("limit", limit.to_string()));
+}
+
+/// No row at all, of anybody: to see whether the table can be asked.
+pub(crate) fn no_rows() -> Filter {
+    vec![("limit", "0".to_owned())]
 }
 
 /// These ids.

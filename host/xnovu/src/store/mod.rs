@@ -12,6 +12,7 @@ mod request;
 pub(crate) mod stub;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -28,6 +29,8 @@ pub struct ReadRows {
     pub rows: Vec<Notification>,
     /// The rows that could not.
     pub bad: Vec<RowError>,
+    /// How long the answer took, without earlier tries and without waiting for a turn; None where the store does not say.
+    pub took: Option<Duration>,
 }
 
 impl ReadRows {
@@ -247,6 +250,9 @@ pub trait NotificationStore: Send + Sync {
 
     /// The enterprise's published workflows that are not deactivated.
     async fn workflows(&self, enterprise: &EnterpriseId) -> Result<BTreeSet<WorkflowKey>, StoreError>;
+
+    /// Whether the database answers this key now, which any answer of the last second proves.
+    async fn reach(&self) -> Result<(), StoreError>;
 
     /// A stamp for a claim: unique in this process, strictly increasing, by the database's clock.
     fn stamp(&self) -> Micros;

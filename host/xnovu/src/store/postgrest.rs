@@ -51,8 +51,8 @@ impl Postgrest {
 
     async fn rows(&self, what: &'static str, filter: &Filter) -> Result<ReadRows, StoreError> {
         let request = Request { what, table: NOTIFICATIONS, select: COLUMNS, filter, patch: None };
-        let body = self.api.ask(&request).await?;
-        let mut read = ReadRows::default();
+        let (body, took) = self.api.ask_timed(&request).await?;
+        let mut read = ReadRows { took: Some(took), ..ReadRows::default() };
         for row in parse_rows(&body).map_err(|source| StoreError::Malformed { what, source })? {
             match row {
                 Ok(row) => read.rows.push(row),
@@ -216,6 +216,10 @@ impl NotificationStore for Postgrest {
             after = Some(last.id);
             keys.extend(page.into_iter().map(|workflow| workflow.workflow_key));
         }
+    }
+
+    async fn reach(&self) -> Result<(), StoreError> {
+        self.api.reach(NOTIFICATIONS).await
     }
 
     fn stamp(&self) -> Micros {

@@ -13,10 +13,11 @@ use reqwest::{Client, Method};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use xnovu_domain::{Backoff, ClockOffset, Micros};
 
 use super::StoreError;
-use super::filter::Filter;
+use super::filter::{self, Filter};
 use super::http::{BodyError, ClientError, body, client, header, one_line, seconds, secret_value};
 use crate::clock::Clock;
 use crate::config::Supabase;
@@ -36,6 +37,9 @@ const MESSAGE_BYTES_MAX: usize = 200;
 /// How often one request is tried, the first time included.
 const TRIES_MAX: u32 = 3;
 
+/// How long a success proves that the database answers.
+const ANSWER_PROVES: Duration = Duration::from_secs(1);
+
 /// Waits between tries: short, because whoever asked has slower retries of its own.
 const TRY_WAITS: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(1) };
 
@@ -49,6 +53,8 @@ pub(super) struct Api {
     under_way: Semaphore,
     clock: Arc<dyn Clock>,
     offset: Mutex<ClockOffset>,
+    /// When the last success came; None once anything else did.
+    answered: Mutex<Option<Instant>>,
 }
 
 /// What is asked.
@@ -74,6 +80,7 @@ impl Api {
             under_way: Semaphore::new(supabase.concurrency.max(1)),
             clock,
             offset: Mutex::default(),
+            answered: Mutex::default(),
         })
     }
 
@@ -84,10 +91,15 @@ impl Api {
 
     /// Asks, again if need be, and returns the body of a success.
     pub(super) async fn ask(&self, request: &Request<'_>) -> Result<Vec<u8>, StoreError> {
+        Ok(self.ask_timed(request).await?.0)
+    }
+
+    /// The same, with how long the answer took: the try that had it, and not those before it.
+    pub(super) async fn ask_timed(&self, request: &Request<'_>) -> Result<(Vec<u8>, Duration), StoreError> {
         let mut tried = 0;
         loop {
             let (error, retry_after) = match self.ask_once(request).await {
-                Ok(body) => return Ok(body),
+                Ok(timed) => return Ok(timed),
                 Err(failure) => failure,
             };
             let wait = TRY_WAITS.equal_jitter(tried, fastrand::f64());
@@ -99,8 +111,31 @@ impl Api {
         }
     }
 
-    async fn ask_once(&self, request: &Request<'_>) -> Result<Vec<u8>, (StoreError, Option<Duration>)> {
+    /// Asks for no row of a table, once and beside the others under way, unless a success has just come.
+    pub(super) async fn reach(&self, table: &'static str) -> Result<(), StoreError> {
+        let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        if answered.is_some_and(|at| at.elapsed() < ANSWER_PROVES) {
+            return Ok(());
+        }
+        let filter = filter::no_rows();
+        let request = Request { what: "reach the database", table, select: "id", filter: &filter, patch: None };
+        self.send(&request).await.map(drop).map_err(|(error, _)| error)
+    }
+
+    async fn ask_once(&self, request: &Request<'_>) -> Result<(Vec<u8>, Duration), (StoreError, Option<Duration>)> {
         let _permit = self.under_way.acquire().await.expect("the semaphore is never closed");
+        let started = Instant::now();
+        Ok((self.send(request).await?, started.elapsed()))
+    }
+
+    async fn send(&self, request: &Request<'_>) -> Result<Vec<u8>, (StoreError, Option<Duration>)> {
+        let answer = self.exchange(request).await;
+        let proof = answer.is_ok().then(Instant::now);
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = proof;
+        answer
+    }
+
+    async fn exchange(&self, request: &Request<'_>) -> Result<Vec<u8>, (StoreError, Option<Duration>)> {
         let no_answer =
             |source: reqwest::Error| StoreError::NoAnswer { what: request.what, source: source.without_url() };
         let left = self.clock.now();

@@ -30,6 +30,8 @@ struct Rows {
     fits: Option<usize>,
     /// How long a query takes.
     takes: Duration,
+    /// How long the store says the answer took, where it does.
+    took: Option<Duration>,
     /// The error each enterprise meets.
     errors: Mutex<BTreeMap<String, (u16, Option<String>)>>,
 }
@@ -65,7 +67,11 @@ impl Rows {
         if self.fits.is_some_and(|fits| page.len() > fits) {
             return Err(StoreError::TooLarge { what: "read", limit_bytes: 1 });
         }
-        Ok(ReadRows { rows: page.into_iter().map(|id| row(&enterprise, id)).collect(), bad: Vec::new() })
+        Ok(ReadRows {
+            rows: page.into_iter().map(|id| row(&enterprise, id)).collect(),
+            took: self.took,
+            ..ReadRows::default()
+        })
     }
 
     fn asked(&self, search: Search) -> Vec<(String, Option<i64>)> {
@@ -128,6 +134,10 @@ impl NotificationStore for Rows {
     }
 
     async fn read(&self, _: &EnterpriseId, _: &[NotificationId]) -> Result<ReadRows, StoreError> {
+        not_asked()
+    }
+
+    async fn reach(&self) -> Result<(), StoreError> {
         not_asked()
     }
 
@@ -262,6 +272,14 @@ async fn rounds_follow_the_period_and_rest_twenty_times_as_long_as_they_were_bus
 }
 
 #[tokio::test(start_paused = true)]
+async fn time_lost_to_a_try_that_failed_is_not_rested_from() {
+    let rows = Rows { takes: 10 * SECOND, took: Some(SECOND / 100), ..Rows::default() };
+    let bench = Bench::new(rows, &["a"]);
+    bench.run(70 * SECOND, async {}).await;
+    assert_eq!(bench.rows.rounds(Search::Owed, "a", bench.start), [0, 40].map(Duration::from_secs));
+}
+
+#[tokio::test(start_paused = true)]
 async fn requests_coalesce_into_one_round_of_their_enterprises() {
     let bench = Bench::new(Rows::default(), &["a", "b"]);
     let asking = async {
@@ -326,14 +344,16 @@ async fn a_malformed_enterprise_disables_only_itself_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_database_that_does_not_answer_ends_the_round_and_costs_no_rest() {
-    let bench = Bench::new(Rows { takes: 5 * SECOND, ..Rows::default() }, &["a", "b", "c", "d"]);
-    for enterprise in ["a", "b", "c", "d"] {
-        bench.rows.fail(enterprise, 503, None);
+async fn a_database_that_does_not_answer_or_refuses_the_key_ends_the_round_and_costs_no_rest() {
+    for status in [503, 401] {
+        let bench = Bench::new(Rows { takes: 5 * SECOND, ..Rows::default() }, &["a", "b", "c", "d"]);
+        for enterprise in ["a", "b", "c", "d"] {
+            bench.rows.fail(enterprise, status, None);
+        }
+        bench.run(46 * SECOND, async {}).await;
+        assert_eq!(bench.rows.rounds(Search::Owed, "a", bench.start), [0, 45].map(Duration::from_secs));
+        assert_eq!(bench.rows.rounds(Search::Owed, "d", bench.start), Vec::<Duration>::new());
     }
-    bench.run(46 * SECOND, async {}).await;
-    assert_eq!(bench.rows.rounds(Search::Owed, "a", bench.start), [0, 45].map(Duration::from_secs));
-    assert_eq!(bench.rows.rounds(Search::Owed, "d", bench.start), Vec::<Duration>::new());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,261 @@
+//! How this process is, and why.
+//!
+//! Owns what counts as healthy, degraded and unhealthy. Looks at the queue, the database and Novu once a second ([`look`]); whoever asks
+//! gets the last look, so that asking costs nobody anything. Subscriptions, rules and sweeps tell of themselves and are read when asked.
+//! Promises that a change is logged once. Never repairs anything: each part recovers by itself.
+
+mod look;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use xnovu_queue::JobQueue;
+use xnovu_rules::{BindingState, Runtime};
+
+use crate::clock::Clock;
+use crate::daemon::Daemon;
+use crate::gateway::NotificationGateway;
+use crate::metrics::Metrics;
+use crate::parts::Parts;
+use crate::source::status::Subscriptions;
+use crate::store::NotificationStore;
+
+pub use look::{Look, QueueLook};
+
+/// A look that is older says nothing any more: whoever should look is stuck.
+const LOOK_KEPT: Duration = Duration::from_secs(10);
+
+/// How a process is, as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// Everything does what it should.
+    Healthy,
+    /// It works, slower or for fewer than it should.
+    Degraded,
+    /// It cannot work.
+    Unhealthy,
+    /// It was asked to stop and finishes what is under way.
+    Draining,
+}
+
+impl Status {
+    /// The word the health endpoints use.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Unhealthy => "unhealthy",
+            Self::Draining => "draining",
+        }
+    }
+
+    /// Whether the process does its work and wants more.
+    #[must_use]
+    pub fn is_ready(self) -> bool {
+        matches!(self, Self::Healthy | Self::Degraded)
+    }
+}
+
+/// One thing that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The part, by its name in the health body.
+    pub component: &'static str,
+    /// How bad that is for the process.
+    pub status: Status,
+    /// What is wrong, in words for operators.
+    pub reason: String,
+}
+
+/// What is judged: everything there is to know of a process at one moment.
+struct Facts<'a> {
+    draining: bool,
+    look: &'a Look,
+    look_age: Duration,
+    bindings: (usize, usize),
+    subscriptions: Subscriptions,
+    sweeps_failing: usize,
+}
+
+/// How this process is.
+pub struct Health {
+    started: Instant,
+    queue: Arc<dyn JobQueue>,
+    store: Arc<dyn NotificationStore>,
+    gateway: Arc<dyn NotificationGateway>,
+    rules: Arc<Runtime>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    daemon: Option<Daemon>,
+    draining: CancellationToken,
+    last: watch::Sender<(Instant, Look)>,
+}
+
+impl Health {
+    /// The health of a process that has just started, after a first look. `daemon` is None in a worker; `draining` is cancelled when it
+    /// is asked to stop.
+    pub async fn of(parts: &Parts, daemon: Option<Daemon>, draining: CancellationToken) -> Arc<Self> {
+        let (queue, store, gateway) = (&parts.queue, &parts.store, &parts.gateway);
+        let first = look::look(queue.as_ref(), store.as_ref(), gateway.as_ref()).await;
+        Arc::new(Self {
+            started: Instant::now(),
+            queue: Arc::clone(queue),
+            store: Arc::clone(store),
+            gateway: Arc::clone(gateway),
+            rules: Arc::clone(&parts.rules),
+            clock: Arc::clone(&parts.clock),
+            metrics: Arc::clone(&parts.metrics),
+            daemon,
+            draining,
+            last: watch::Sender::new((Instant::now(), first)),
+        })
+    }
+
+    /// How long the process runs.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Wall time.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
+    /// The rules.
+    #[must_use]
+    pub fn rules(&self) -> &Runtime {
+        &self.rules
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The daemon; None in a worker.
+    #[must_use]
+    pub fn daemon(&self) -> Option<&Daemon> {
+        self.daemon.as_ref()
+    }
+
+    /// The last look.
+    #[must_use]
+    pub fn last_look(&self) -> Look {
+        self.last.borrow().1.clone()
+    }
+
+    /// The queue's counts, now.
+    ///
+    /// # Errors
+    /// Why there are none, in words.
+    pub async fn queue_now(&self) -> Result<QueueLook, String> {
+        look::queue(self.queue.as_ref()).await
+    }
+
+    /// How many subscriptions stand where; all zero in a worker.
+    #[must_use]
+    pub fn subscriptions(&self) -> Subscriptions {
+        self.daemon.as_ref().map(|daemon| Subscriptions::of(&daemon.connections.borrow())).unwrap_or_default()
+    }
+
+    /// How the process is, and everything that is not as it should be, the worst first.
+    #[must_use]
+    pub fn judge(&self) -> (Status, Vec<Trouble>) {
+        let (at, look) = self.last.borrow().clone();
+        self.judge_with(&look, at.elapsed())
+    }
+
+    /// The same with another word of the queue.
+    #[must_use]
+    pub fn judge_queue(&self, queue: &Result<QueueLook, String>) -> (Status, Vec<Trouble>) {
+        let (at, look) = self.last.borrow().clone();
+        self.judge_with(&Look { queue: queue.clone(), ..look }, at.elapsed())
+    }
+
+    fn judge_with(&self, look: &Look, look_age: Duration) -> (Status, Vec<Trouble>) {
+        let set = self.rules.snapshot();
+        let states = set.bindings().map(|(_, binding)| matches!(binding.state, BindingState::Ready));
+        let bindings = states.fold((0, 0), |(ready, all), is_ready| (ready + usize::from(is_ready), all + 1));
+        let failing = |daemon: &Daemon| daemon.sweeps.borrow().values().map(|report| report.errors.len()).max();
+        judge(&Facts {
+            draining: self.draining.is_cancelled(),
+            look,
+            look_age,
+            bindings,
+            subscriptions: self.subscriptions(),
+            sweeps_failing: self.daemon.as_ref().and_then(failing).unwrap_or(0),
+        })
+    }
+
+    /// Looks again and again until `stop` is cancelled, and logs what changes.
+    pub async fn keep_looking(self: Arc<Self>, stop: CancellationToken) {
+        let mut known = self.judge();
+        note(&known, None);
+        let mut beat = look::beat();
+        while stop.run_until_cancelled(beat.tick()).await.is_some() {
+            let look = look::look(self.queue.as_ref(), self.store.as_ref(), self.gateway.as_ref()).await;
+            self.last.send_replace((Instant::now(), look));
+            let now = self.judge();
+            if now != known {
+                note(&now, Some(known.0));
+                known = now;
+            }
+        }
+    }
+}
+
+/// A queue or a database that is gone makes a process useless; a subscription, a plugin or Novu that is gone makes it slower or smaller.
+fn judge(facts: &Facts<'_>) -> (Status, Vec<Trouble>) {
+    let mut troubles = Vec::new();
+    let mut add = |component, status, reason: String| troubles.push(Trouble { component, status, reason });
+    if facts.look_age > LOOK_KEPT {
+        add("monitor", Status::Unhealthy, format!("nobody has looked for {} s", facts.look_age.as_secs()));
+    }
+    if let Err(reason) = &facts.look.queue {
+        add("queue", Status::Unhealthy, reason.clone());
+    }
+    if let Err(reason) = &facts.look.store {
+        add("supabase", Status::Unhealthy, reason.clone());
+    }
+    if let Some(pause) = facts.look.novu {
+        add("novu", Status::Degraded, format!("Novu is not called for now: {pause}"));
+    }
+    let (ready, all) = facts.bindings;
+    if ready < all {
+        add(
+            "ruleEngine",
+            Status::Degraded,
+            format!("{} of {all} bindings do not run as they are written", all - ready),
+        );
+    }
+    let subscriptions = facts.subscriptions;
+    if subscriptions.active < subscriptions.total {
+        let missing = subscriptions.total - subscriptions.active;
+        add("subscriptions", Status::Degraded, format!("{missing} of {} are not subscribed", subscriptions.total));
+    }
+    if facts.sweeps_failing > 0 {
+        add("sweep", Status::Degraded, format!("it fails for {} enterprise(s)", facts.sweeps_failing));
+    }
+    let worst = troubles.iter().map(|trouble| trouble.status).max().unwrap_or(Status::Healthy);
+    (if facts.draining { Status::Draining } else { worst }, troubles)
+}
+
+fn note((status, troubles): &(Status, Vec<Trouble>), before: Option<Status>) {
+    let reasons: Vec<String> = troubles.iter().map(|one| format!("{}: {}", one.component, one.reason)).collect();
+    let (status, before, reasons) = (status.word(), before.map(Status::word), reasons.join("; "));
+    if troubles.is_empty() {
+        tracing::info!(event = "health_changed", status, before, "health");
+    } else {
+        tracing::warn!(event = "health_changed", status, before, reasons, "health");
+    }
+}
+
+#[cfg(test)]
+mod tests;
