@@ -5,6 +5,7 @@
 
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
+use crate::capability::wasi::is_exit;
 use crate::ruling::guest_words;
 use crate::{BrokenKind, Limits};
 
@@ -41,6 +42,7 @@ impl Fault {
             _ if error.is::<PoolConcurrencyLimitError>() => {
                 Self::new(BrokenKind::Overloaded, "too many evaluations run at once")
             }
+            _ if is_exit(error) => Self::new(BrokenKind::Trap, "it trapped: it called exit instead of answering"),
             _ if is_copy_limit(error) => {
                 let bytes = limits.hostcall_bytes();
                 Self::new(BrokenKind::OutputTooLarge, format!("it passed more than {bytes} bytes to the host at once"))

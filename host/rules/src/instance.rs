@@ -11,7 +11,7 @@ use xnovu_domain::{Event, Micros, Verdict};
 
 use crate::bindings::contract;
 use crate::capability::log::Log;
-use crate::capability::wasi::{Random, Stdio};
+use crate::capability::wasi::Wasi;
 use crate::engine::{Engine, TICK};
 use crate::fault::Fault;
 use crate::limits::{HANDLES_MAX, Limits, MEMORY_BYTES_MAX, Meter};
@@ -24,10 +24,12 @@ pub(crate) type Prepared = contract::RulesPre<State>;
 pub(crate) struct State {
     pub(crate) meter: Meter,
     pub(crate) log: Log,
-    pub(crate) stdio: Stdio,
-    pub(crate) random: Random,
+    /// Made when the component first asks something of WASI: most never do.
+    wasi: Option<Box<Wasi>>,
+    /// The event's seed.
+    seed: u32,
     /// The event's `now` in milliseconds; what lies before the epoch is the epoch.
-    pub(crate) now_ms: u64,
+    now_ms: u64,
 }
 
 /// What an evaluation runs, and under which conditions.
@@ -98,9 +100,8 @@ impl Conditions<'_> {
             .map_err(Failure::Engine)
             .and_then(|rules| ask(&mut Call { store: &mut store, rules, limits: self.limits }));
         let fuel = self.limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
-        let State { meter, mut log, mut stdio, .. } = store.into_data();
-        stdio.finish(&mut log);
-        let log = log.into_lines();
+        let State { meter, log, .. } = store.into_data();
+        let log = log.take();
         let result = result.map_err(|failure| match failure {
             Failure::Answer(fault) => fault,
             Failure::Engine(error) => {
@@ -185,9 +186,14 @@ impl State {
         Self {
             meter: Meter::new(limits),
             log: Log::new(limits, log_guest),
-            stdio: Stdio::default(),
-            random: Random::new(seed),
+            wasi: None,
+            seed,
             now_ms: u64::try_from(now.millis()).unwrap_or(0),
         }
+    }
+
+    /// What WASI's functions work on.
+    pub(crate) fn wasi(&mut self) -> &mut Wasi {
+        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(self.seed, self.now_ms, &self.log)))
     }
 }

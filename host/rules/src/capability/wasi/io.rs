@@ -1,233 +1,148 @@
-//! Streams and polls: standard input is at its end, standard output becomes log lines, waiting for time traps.
+//! Streams and polls that never wait: what the library would wait for traps at once.
 //!
-//! A handle's number says all there is to know about it, so there is no table of resources.
+//! The library has an asynchronous form of each function that may wait, and a synchronous one that hands it to an async runtime. Here
+//! the former is asked once, without a runtime: the streams and moments of an evaluation are ready or never will be.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 use wasmtime::bail;
-use wasmtime::component::Resource;
+use wasmtime::component::{HasData, Resource, ResourceTable};
+use wasmtime_wasi::p2::bindings::sync::io::poll::{self, HostPollable};
+use wasmtime_wasi::p2::bindings::sync::io::streams::{self, HostInputStream, HostOutputStream};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, StreamError, StreamResult};
+use wasmtime_wasi_io::bindings::wasi::io::poll as waiting_poll;
+use wasmtime_wasi_io::bindings::wasi::io::streams as waiting;
 
-use super::level;
-use crate::bindings::subset::wasi::io::poll::Pollable;
-use crate::bindings::subset::wasi::io::streams::{InputStream, OutputStream, StreamError};
-use crate::bindings::subset::wasi::io::{error, poll, streams};
-use crate::capability::log::Log;
-use crate::instance::State;
+type Input = Resource<DynInputStream>;
+type Output = Resource<DynOutputStream>;
+type Polled = Resource<DynPollable>;
 
-/// Most bytes one write may bring.
-const WRITE_BYTES_MAX: u64 = 64 * 1024;
+/// For a linker: an interface that works on the table alone.
+pub(super) struct Table;
 
-/// A pollable that is ready.
-const READY: u32 = 1;
-/// A pollable of a time that never comes, because clocks stand.
-const NEVER: u32 = 2;
-
-/// Where a write goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stream {
-    Out,
-    Err,
+impl HasData for Table {
+    type Data<'a> = &'a mut ResourceTable;
 }
 
-impl Stream {
-    pub(super) fn resource(self) -> Resource<OutputStream> {
-        Resource::new_own(match self {
-            Self::Out => 1,
-            Self::Err => 2,
-        })
-    }
+/// For a linker: an interface with [`AtOnce`] behind it.
+pub(super) struct Io;
 
-    fn of(resource: &Resource<OutputStream>) -> Self {
-        if resource.rep() == 1 { Self::Out } else { Self::Err }
-    }
+impl HasData for Io {
+    type Data<'a> = AtOnce<'a>;
 }
 
-pub(super) fn stdin() -> Resource<InputStream> {
-    Resource::new_own(0)
-}
+/// The library's streams and polls, none of which waits.
+pub(super) struct AtOnce<'a>(pub(super) &'a mut ResourceTable);
 
-/// The handle of a time: ready if it has come, never otherwise.
-pub(super) fn pollable(has_come: bool) -> Resource<Pollable> {
-    Resource::new_own(if has_come { READY } else { NEVER })
-}
-
-/// Lines of standard output and error that have not ended yet.
-#[derive(Debug, Default)]
-pub(crate) struct Stdio {
-    out: Vec<u8>,
-    err: Vec<u8>,
-}
-
-impl Stdio {
-    fn write(&mut self, stream: Stream, mut bytes: &[u8], log: &mut Log) {
-        let partial = match stream {
-            Stream::Out => &mut self.out,
-            Stream::Err => &mut self.err,
-        };
-        while log.has_room()
-            && let Some(end) = bytes.iter().position(|byte| *byte == b'\n')
-        {
-            partial.extend_from_slice(&bytes[..end]);
-            log.write(level(stream), &String::from_utf8_lossy(partial));
-            partial.clear();
-            bytes = &bytes[end + 1..];
-        }
-        // What the log has no room for is not worth its memory either.
-        let room = log.bytes_left().saturating_sub(partial.len());
-        partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
-    }
-
-    /// Ends the lines that were begun.
-    pub(crate) fn finish(&mut self, log: &mut Log) {
-        for (stream, partial) in [(Stream::Out, &mut self.out), (Stream::Err, &mut self.err)] {
-            if !partial.is_empty() {
-                log.write(level(stream), &String::from_utf8_lossy(partial));
-                partial.clear();
-            }
-        }
+/// What a future has to say at once.
+fn at_once<T>(future: impl Future<Output = T>) -> wasmtime::Result<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => Ok(done),
+        Poll::Pending => bail!("it waits for a clock, and clocks stand while a rule decides"),
     }
 }
 
-type Io<T> = wasmtime::Result<Result<T, StreamError>>;
+/// As [`at_once`], for functions of streams.
+fn streamed<T>(future: impl Future<Output = StreamResult<T>>) -> StreamResult<T> {
+    at_once(future).map_err(StreamError::Trap)?
+}
 
-impl streams::Host for State {}
-
-impl streams::HostInputStream for State {
-    fn read(&mut self, _stream: Resource<InputStream>, _len: u64) -> Io<Vec<u8>> {
-        Ok(Err(StreamError::Closed))
-    }
-
-    fn blocking_read(&mut self, _stream: Resource<InputStream>, _len: u64) -> Io<Vec<u8>> {
-        Ok(Err(StreamError::Closed))
-    }
-
-    fn skip(&mut self, _stream: Resource<InputStream>, _len: u64) -> Io<u64> {
-        Ok(Err(StreamError::Closed))
-    }
-
-    fn blocking_skip(&mut self, _stream: Resource<InputStream>, _len: u64) -> Io<u64> {
-        Ok(Err(StreamError::Closed))
-    }
-
-    fn subscribe(&mut self, _stream: Resource<InputStream>) -> wasmtime::Result<Resource<Pollable>> {
-        Ok(pollable(true))
-    }
-
-    fn drop(&mut self, _stream: Resource<InputStream>) -> wasmtime::Result<()> {
-        Ok(())
+impl poll::Host for AtOnce<'_> {
+    fn poll(&mut self, pollables: Vec<Polled>) -> wasmtime::Result<Vec<u32>> {
+        at_once(waiting_poll::Host::poll(self.0, pollables))?
     }
 }
 
-impl streams::HostOutputStream for State {
-    fn check_write(&mut self, _stream: Resource<OutputStream>) -> Io<u64> {
-        Ok(Ok(WRITE_BYTES_MAX))
+impl HostPollable for AtOnce<'_> {
+    fn ready(&mut self, pollable: Polled) -> wasmtime::Result<bool> {
+        at_once(waiting_poll::HostPollable::ready(self.0, pollable))?
     }
 
-    fn write(&mut self, stream: Resource<OutputStream>, contents: Vec<u8>) -> Io<()> {
-        self.stdio.write(Stream::of(&stream), &contents, &mut self.log);
-        Ok(Ok(()))
+    fn block(&mut self, pollable: Polled) -> wasmtime::Result<()> {
+        at_once(waiting_poll::HostPollable::block(self.0, pollable))?
     }
 
-    fn blocking_write_and_flush(&mut self, stream: Resource<OutputStream>, contents: Vec<u8>) -> Io<()> {
-        streams::HostOutputStream::write(self, stream, contents)
-    }
-
-    fn flush(&mut self, _stream: Resource<OutputStream>) -> Io<()> {
-        Ok(Ok(()))
-    }
-
-    fn blocking_flush(&mut self, _stream: Resource<OutputStream>) -> Io<()> {
-        Ok(Ok(()))
-    }
-
-    fn subscribe(&mut self, _stream: Resource<OutputStream>) -> wasmtime::Result<Resource<Pollable>> {
-        Ok(pollable(true))
-    }
-
-    fn write_zeroes(&mut self, _stream: Resource<OutputStream>, _len: u64) -> Io<()> {
-        Ok(Ok(()))
-    }
-
-    fn blocking_write_zeroes_and_flush(&mut self, _stream: Resource<OutputStream>, _len: u64) -> Io<()> {
-        Ok(Ok(()))
-    }
-
-    fn splice(&mut self, _to: Resource<OutputStream>, _from: Resource<InputStream>, _len: u64) -> Io<u64> {
-        Ok(Err(StreamError::Closed))
-    }
-
-    fn blocking_splice(&mut self, _to: Resource<OutputStream>, _from: Resource<InputStream>, _len: u64) -> Io<u64> {
-        Ok(Err(StreamError::Closed))
-    }
-
-    fn drop(&mut self, _stream: Resource<OutputStream>) -> wasmtime::Result<()> {
-        Ok(())
+    fn drop(&mut self, pollable: Polled) -> wasmtime::Result<()> {
+        HostPollable::drop(self.0, pollable)
     }
 }
 
-impl poll::Host for State {
-    fn poll(&mut self, pollables: Vec<Resource<Pollable>>) -> wasmtime::Result<Vec<u32>> {
-        let ready: Vec<u32> = (0_u32..).zip(&pollables).filter(|(_, it)| it.rep() == READY).map(|(at, _)| at).collect();
-        if ready.is_empty() {
-            bail!("it waits for a clock, and clocks stand while a rule decides");
-        }
-        Ok(ready)
+impl streams::Host for AtOnce<'_> {
+    fn convert_stream_error(&mut self, error: StreamError) -> wasmtime::Result<streams::StreamError> {
+        streams::Host::convert_stream_error(self.0, error)
     }
 }
 
-impl poll::HostPollable for State {
-    fn ready(&mut self, pollable: Resource<Pollable>) -> wasmtime::Result<bool> {
-        Ok(pollable.rep() == READY)
+impl HostInputStream for AtOnce<'_> {
+    fn read(&mut self, stream: Input, len: u64) -> StreamResult<Vec<u8>> {
+        HostInputStream::read(self.0, stream, len)
     }
 
-    fn block(&mut self, pollable: Resource<Pollable>) -> wasmtime::Result<()> {
-        poll::Host::poll(self, vec![pollable]).map(drop)
+    fn blocking_read(&mut self, stream: Input, len: u64) -> StreamResult<Vec<u8>> {
+        streamed(waiting::HostInputStream::blocking_read(self.0, stream, len))
     }
 
-    fn drop(&mut self, _pollable: Resource<Pollable>) -> wasmtime::Result<()> {
-        Ok(())
+    fn skip(&mut self, stream: Input, len: u64) -> StreamResult<u64> {
+        HostInputStream::skip(self.0, stream, len)
+    }
+
+    fn blocking_skip(&mut self, stream: Input, len: u64) -> StreamResult<u64> {
+        streamed(waiting::HostInputStream::blocking_skip(self.0, stream, len))
+    }
+
+    fn subscribe(&mut self, stream: Input) -> wasmtime::Result<Polled> {
+        HostInputStream::subscribe(self.0, stream)
+    }
+
+    fn drop(&mut self, stream: Input) -> wasmtime::Result<()> {
+        at_once(waiting::HostInputStream::drop(self.0, stream))?
     }
 }
 
-impl error::Host for State {}
-
-impl error::HostError for State {
-    fn to_debug_string(&mut self, _error: Resource<error::Error>) -> wasmtime::Result<String> {
-        Ok("closed".to_owned())
+impl HostOutputStream for AtOnce<'_> {
+    fn check_write(&mut self, stream: Output) -> StreamResult<u64> {
+        HostOutputStream::check_write(self.0, stream)
     }
 
-    fn drop(&mut self, _error: Resource<error::Error>) -> wasmtime::Result<()> {
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Limits, LogLevel};
-
-    fn write(chunks: &[(Stream, &str)], log_bytes: u64) -> Vec<(LogLevel, String)> {
-        let mut log = Log::new(&Limits { log_bytes, ..Limits::default() }, true);
-        let mut stdio = Stdio::default();
-        for (stream, text) in chunks {
-            stdio.write(*stream, text.as_bytes(), &mut log);
-        }
-        stdio.finish(&mut log);
-        log.into_lines().into_iter().map(|line| (line.level, line.text)).collect()
+    fn write(&mut self, stream: Output, contents: Vec<u8>) -> StreamResult<()> {
+        HostOutputStream::write(self.0, stream, contents)
     }
 
-    #[test]
-    fn lines_are_put_together_from_pieces_of_each_stream() {
-        let lines = write(&[(Stream::Out, "a"), (Stream::Err, "x\ny"), (Stream::Out, "b\nc\n")], 100);
-        let want = [(LogLevel::Warn, "x"), (LogLevel::Info, "ab"), (LogLevel::Info, "c"), (LogLevel::Warn, "y")];
-        assert_eq!(lines, want.map(|(level, text)| (level, text.to_owned())));
+    fn blocking_write_and_flush(&mut self, stream: Output, contents: Vec<u8>) -> StreamResult<()> {
+        streamed(waiting::HostOutputStream::blocking_write_and_flush(self.0, stream, contents))
     }
 
-    #[test]
-    fn a_flood_keeps_no_more_than_the_log_has_room_for() {
-        let mut log = Log::new(&Limits { log_bytes: 10, ..Limits::default() }, true);
-        let mut stdio = Stdio::default();
-        for _ in 0..1000 {
-            stdio.write(Stream::Out, &[b'x'; 100], &mut log);
-        }
-        assert_eq!(stdio.out.len(), 10);
+    fn flush(&mut self, stream: Output) -> StreamResult<()> {
+        HostOutputStream::flush(self.0, stream)
+    }
+
+    fn blocking_flush(&mut self, stream: Output) -> StreamResult<()> {
+        streamed(waiting::HostOutputStream::blocking_flush(self.0, stream))
+    }
+
+    fn subscribe(&mut self, stream: Output) -> wasmtime::Result<Polled> {
+        HostOutputStream::subscribe(self.0, stream)
+    }
+
+    fn write_zeroes(&mut self, stream: Output, len: u64) -> StreamResult<()> {
+        HostOutputStream::write_zeroes(self.0, stream, len)
+    }
+
+    fn blocking_write_zeroes_and_flush(&mut self, stream: Output, len: u64) -> StreamResult<()> {
+        streamed(waiting::HostOutputStream::blocking_write_zeroes_and_flush(self.0, stream, len))
+    }
+
+    fn splice(&mut self, to: Output, from: Input, len: u64) -> StreamResult<u64> {
+        HostOutputStream::splice(self.0, to, from, len)
+    }
+
+    fn blocking_splice(&mut self, to: Output, from: Input, len: u64) -> StreamResult<u64> {
+        streamed(waiting::HostOutputStream::blocking_splice(self.0, to, from, len))
+    }
+
+    fn drop(&mut self, stream: Output) -> wasmtime::Result<()> {
+        at_once(waiting::HostOutputStream::drop(self.0, stream))?
     }
 }
