@@ -60,6 +60,30 @@ async fn the_demonstration_runs_from_an_empty_directory_with_nothing_set() {
     let arguments = ["dev", "--rate", "50", "--count", "40"];
     let (status, said) = Xnovu::start("demonstration", &arguments, dir.path(), &[], None).ended().await;
     assert!(status.success(), "{status}: {said}");
+    assert_told_as_sent(&said, 40);
+}
+
+fn assert_told_as_sent(said: &str, least: usize) {
     let sent = said.lines().filter(|line| line.contains(" sent ")).count();
-    assert!(sent >= 40, "{sent} notifications were told as sent: {said}");
+    assert!(sent >= least, "{sent} notifications were told as sent: {said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_demonstration_uses_redis_where_it_is_set_and_leaves_nothing_in_it() {
+    let (redis, dir) = (RedisServer::start().await, tempfile::tempdir().unwrap());
+    let arguments = ["dev", "--rate", "50", "--count", "10"];
+    let environment = [("REDIS_URL", redis.url())];
+    let (status, said) = Xnovu::start("demonstration", &arguments, dir.path(), &environment, None).ended().await;
+    assert!(status.success(), "{status}: {said}");
+    assert!(said.contains("queue: Redis"), "{said}");
+    assert_told_as_sent(&said, 10);
+    assert_eq!(redis.command::<Vec<String>>(&["KEYS", "*"]).await, Vec::<String>::new());
+    let added: u64 = commands_of(&redis.command::<String>(&["INFO", "commandstats"]).await, "evalsha");
+    assert!(added > 0, "nothing went through Redis");
+}
+
+/// How often a command was called, after `INFO commandstats`.
+fn commands_of(statistics: &str, command: &str) -> u64 {
+    let line = statistics.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+    line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
 }

@@ -25,7 +25,7 @@ pub use ledger::{Ledger, RECORD_KEPT};
 pub use memory::{JOBS_MAX, MemoryQueue};
 pub use options::JobOptions;
 pub use record::{Call, CallState, LedgerError, SendRecord};
-pub use redis::{RedisOptions, RedisQueue};
+pub use redis::{RedisOptions, RedisQueue, erase};
 
 /// Performs jobs of one kind.
 #[async_trait]

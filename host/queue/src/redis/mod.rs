@@ -5,6 +5,7 @@
 //! read and write the same keys. Promises that neither a finished job nor what is left of a lost one swallows a new offer of its id.
 
 mod desk;
+mod erase;
 mod perform;
 mod wake;
 
@@ -22,6 +23,8 @@ use crate::options::JobOptions;
 use crate::{
     Counts, Drained, Identity, JobQueue, JobState, Ledger, Offer, Offered, QueueError, QueueName, Work, WorkOptions,
 };
+pub use erase::erase;
+
 use desk::Desk;
 
 /// Wait after a lost connection. The client's own default leaves a worker deaf for 15 s.

@@ -14,6 +14,21 @@ const KEYS: &str = "xnovu-test:notification-processing";
 /// An interval between looks for stalled jobs that no test waits for.
 const RARELY: Duration = Duration::from_secs(15);
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_demonstration_is_erased_and_nothing_beside_it() {
+    let server = RedisServer::start().await;
+    let queue = in_redis(&server).await;
+    queue.born().await.unwrap();
+    for n in 0..1_200 {
+        queue.offer(&[offer(n, 5)]).await.unwrap();
+    }
+    let neighbour = "xnovu-test2:born";
+    server.command::<()>(&["SET", neighbour, "x"]).await;
+    assert!(xnovu_queue::erase(&server.url(), "xnovu-test").await.unwrap() > 1_200);
+    assert_eq!(server.command::<Vec<String>>(&["KEYS", "*"]).await, [neighbour]);
+    assert_eq!(xnovu_queue::erase(&server.url(), "xnovu-test").await.unwrap(), 0);
+}
+
 #[tokio::test]
 async fn a_job_in_redis_holds_ids_only_under_a_prefix_of_our_own() {
     let server = RedisServer::start().await;

@@ -1,7 +1,7 @@
 //! `xnovu dev`: everything in one process, nothing else installed.
 //!
 //! Owns the demonstration: which enterprises it has, which notifications it makes and how their way is told. What runs is the real daemon
-//! and worker; only Supabase and Novu are stand-ins, and without `REDIS_URL` the queue is in memory.
+//! and worker; only Supabase and Novu are stand-ins, and without `REDIS_URL` the queue is in memory. Leaves nothing behind in Redis.
 
 mod samples;
 mod story;
@@ -53,6 +53,7 @@ pub(super) async fn run(args: DevArgs, mut layers: Layers, output: Output) -> an
     args.common.put_into(&mut layers);
     super::plugin::build_missing(&layers, output).await?;
     let config = settle(&args.common, layers)?;
+    let redis = config.redis.clone();
     samples::workflows(standin.state())?;
     let parts = Parts::open(config).await?;
     tell_report(&parts.report, output);
@@ -74,6 +75,9 @@ pub(super) async fn run(args: DevArgs, mut layers: Layers, output: Output) -> an
     let roles = Roles { daemon: Some(enterprises), workers: WORKERS, health: true, place: None };
     let ended = serve(parts, roles, stop).await;
     standin.stop().await;
+    if let Some(redis) = redis {
+        xnovu_queue::erase(redis.url.reveal(), &redis.prefix).await.context("removing the demonstration from Redis")?;
+    }
     ended
 }
 
@@ -85,6 +89,8 @@ fn point_at(standin: &Standin, layers: &mut Layers, args: &DevArgs) {
     layers.set_flag("NOVU_API_URL", Some(standin.url()));
     layers.set_flag("NOVU_SECRET_KEY", Some(config.novu_key));
     layers.set_flag("DAEMON_HEALTH_PORT", Some(args.health_port));
+    // Its own in every run, because it is removed at the end.
+    layers.set_flag("QUEUE_PREFIX", Some(format!("xnovu-dev-{}", std::process::id())));
     if args.common.log_level.is_none() {
         layers.set_flag("DAEMON_LOG_LEVEL", Some("error"));
     }
