@@ -19,7 +19,7 @@ async fn a_demonstration_is_erased_and_nothing_beside_it() {
     let server = RedisServer::start().await;
     let queue = in_redis(&server).await;
     queue.born().await.unwrap();
-    for n in 0..1_200 {
+    for n in 1..=1_200 {
         queue.offer(&[offer(n, 5)]).await.unwrap();
     }
     let neighbour = "xnovu-test2:born";
