@@ -16,6 +16,7 @@ mod health;
 mod killed;
 mod line;
 mod outages;
+mod promises;
 mod rules;
 mod run;
 mod settings;
