@@ -14,6 +14,7 @@ mod crashes;
 mod edits;
 mod health;
 mod killed;
+mod kinds;
 mod line;
 mod outages;
 mod promises;

@@ -116,6 +116,18 @@ impl Xnovu {
         .await;
     }
 
+    /// Waits until a round of the sweep that began after this call has ended.
+    pub async fn until_swept_again(&self) {
+        let rounds = async || self.health().await["sweeps"]["owed"]["rounds"].as_u64().unwrap_or_default();
+        // The round under way may have begun before.
+        let wanted = rounds().await + 2;
+        until(&format!("{wanted} rounds of the sweep have ended"), async || {
+            let ended = rounds().await;
+            if ended >= wanted { Ok(()) } else { Err(format!("{ended} rounds")) }
+        })
+        .await;
+    }
+
     fn all_output(&mut self) -> String {
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
