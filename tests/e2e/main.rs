@@ -15,6 +15,7 @@ mod edits;
 mod health;
 mod killed;
 mod kinds;
+mod life;
 mod line;
 mod outages;
 mod promises;

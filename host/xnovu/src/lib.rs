@@ -21,6 +21,7 @@ pub mod retraction;
 pub mod shutdown;
 pub mod source;
 pub mod store;
+pub mod systemd;
 pub mod tasks;
 pub mod telemetry;
 pub mod trail;

@@ -1,15 +1,17 @@
 //! The only place that starts tasks.
 //!
 //! Owns the list of what runs. Promises that every task has a name and a span, is waited for at the end, and that a panic in one is
-//! logged and counted instead of being lost. Never aborts a task: tasks watch the token they were given.
+//! logged and counted instead of being lost. Knows which tasks do not turn: those that have panicked, and those that have been inside
+//! one turn for too long. Never aborts a task: tasks watch the token they were given.
 #![allow(clippy::disallowed_methods, reason = "this is the one file that spawns")]
 
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
@@ -26,9 +28,16 @@ pub struct Tasks {
 
 #[derive(Debug, Default)]
 struct List {
-    running: Mutex<BTreeMap<u64, &'static str>>,
+    running: Mutex<BTreeMap<u64, Arc<Running>>>,
     started: AtomicU64,
-    panics: AtomicU64,
+    fallen: Mutex<Vec<&'static str>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    name: &'static str,
+    /// When it began the turn it is inside of.
+    turn: Mutex<Option<Instant>>,
 }
 
 impl Tasks {
@@ -48,8 +57,15 @@ impl Tasks {
     pub fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
         let entry = Entry::new(Arc::clone(&self.list), name);
         let watched = async move {
-            if let Err(panic) = AssertUnwindSafe(future).catch_unwind().await {
-                entry.list.panics.fetch_add(1, Ordering::Relaxed);
+            let mut future = pin!(AssertUnwindSafe(future).catch_unwind());
+            let turns = poll_fn(|context| {
+                entry.running.set_turn(Some(Instant::now()));
+                let polled = future.as_mut().poll(context);
+                entry.running.set_turn(None);
+                polled
+            });
+            if let Err(panic) = turns.await {
+                entry.list.fallen().push(name);
                 tracing::error!(task = name, reason = text_of(panic.as_ref()), "task panicked");
             }
             drop(entry);
@@ -60,13 +76,22 @@ impl Tasks {
     /// How many tasks have panicked so far.
     #[must_use]
     pub fn panics(&self) -> u64 {
-        self.list.panics.load(Ordering::Relaxed)
+        self.list.fallen().len() as u64
+    }
+
+    /// Names the tasks that do not turn, each with why: it has panicked, or has been inside one turn for longer than `patience`.
+    #[must_use]
+    pub fn ailing(&self, patience: Duration) -> Vec<String> {
+        let mut ailing: Vec<String> = self.list.fallen().iter().map(|name| format!("{name} (panicked)")).collect();
+        let stuck = |task: &&Arc<Running>| task.turn().is_some_and(|began| began.elapsed() > patience);
+        ailing.extend(self.list.lock().values().filter(stuck).map(|task| format!("{} (stuck)", task.name)));
+        ailing
     }
 
     /// The names of what runs now, in the order of their start.
     #[must_use]
     pub fn running(&self) -> Vec<&'static str> {
-        self.list.lock().values().copied().collect()
+        self.list.lock().values().map(|task| task.name).collect()
     }
 
     /// Waits until every task has ended, at most `grace`, and returns the names of those that still run. Cancels nothing itself.
@@ -80,22 +105,38 @@ impl Tasks {
 }
 
 impl List {
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, &'static str>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Running>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fallen(&self) -> MutexGuard<'_, Vec<&'static str>> {
+        self.fallen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Running {
+    fn set_turn(&self, began: Option<Instant>) {
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = began;
+    }
+
+    fn turn(&self) -> Option<Instant> {
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A task's place on the list, given up however the task ends.
 struct Entry {
     list: Arc<List>,
+    running: Arc<Running>,
     number: u64,
 }
 
 impl Entry {
     fn new(list: Arc<List>, name: &'static str) -> Self {
         let number = list.started.fetch_add(1, Ordering::Relaxed);
-        list.lock().insert(number, name);
-        Self { list, number }
+        let running = Arc::new(Running { name, turn: Mutex::default() });
+        list.lock().insert(number, Arc::clone(&running));
+        Self { list, running, number }
     }
 }
 
@@ -140,5 +181,27 @@ mod tests {
         tasks.spawn("sturdy", async {});
         assert_eq!(tasks.wait(Duration::from_secs(5)).await, Vec::<&str>::new());
         assert_eq!(tasks.panics(), 1);
+        assert_eq!(tasks.ailing(Duration::from_secs(60)), ["fragile (panicked)"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_task_that_is_stuck_inside_one_turn_is_named_and_one_that_waits_is_not() {
+        let tasks = Tasks::new(CancellationToken::new());
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let stop = tasks.root().clone();
+        tasks.spawn("waits", async move { stop.cancelled().await });
+        tasks.spawn("stuck", async move {
+            // Holds its thread, as no task may.
+            let _ = held.recv();
+        });
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while tasks.ailing(Duration::from_millis(1)) != ["stuck (stuck)"] {
+            assert!(Instant::now() < deadline, "{:?}", tasks.ailing(Duration::ZERO));
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(tasks.ailing(Duration::from_secs(3_600)), Vec::<String>::new());
+        drop(release);
+        tasks.root().cancel();
+        assert_eq!(tasks.wait(Duration::from_secs(30)).await, Vec::<&str>::new());
     }
 }

@@ -5,20 +5,20 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
-/// Starts logging at a level. Libraries are heard from `warn` on. A second call changes nothing.
-pub fn start(level: &str) {
+/// Starts logging at a level, `readable` in lines for people. Libraries are heard from `warn` on. A second call changes nothing.
+pub fn start(level: &str, readable: bool) {
     let filter =
         EnvFilter::new(format!("warn,xnovu={level},xnovu_queue={level},xnovu_rules={level},xnovu_standin={level}"));
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_span_events(FmtSpan::NONE).with_writer(std::io::stderr);
     // A logger that is set already stays: a second one would lose lines.
-    let _ = if std::io::stderr().is_terminal() {
-        builder.with_target(false).compact().try_init()
+    let _ = if readable {
+        let color = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        builder.with_target(false).with_ansi(color).compact().try_init()
     } else {
         builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
     };

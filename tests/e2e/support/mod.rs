@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use xnovu_standin::{Delivery, Effect, Face, Faults, HttpFault, Options, Outcome, Standin, StandinConfig, State};
 
-pub use process::Xnovu;
+pub use process::{Ran, Xnovu};
 pub use redis::RedisServer;
 
 /// Enterprises of the tests. The second is bound to the sample plugin `priority-desk` where a test says so.
@@ -99,7 +99,28 @@ impl House {
         Xnovu::start("worker", &arguments, self.dir(), &self.environment(0), Some(port))
     }
 
-    fn environment(&self, health_port: u16) -> Vec<(&'static str, String)> {
+    /// Starts any command.
+    pub fn start(&self, name: &'static str, arguments: &[&str]) -> Xnovu {
+        Xnovu::start(name, arguments, self.dir(), &self.environment(0), None)
+    }
+
+    /// Runs any command to its end.
+    pub async fn run(&self, arguments: &[&str]) -> Ran {
+        self.run_at(free_port(), arguments).await
+    }
+
+    /// The same, for a command whose daemon serves its health at this port.
+    pub async fn run_at(&self, health_port: u16, arguments: &[&str]) -> Ran {
+        process::run(arguments, self.dir(), &self.environment(health_port)).await
+    }
+
+    /// A file of the state directory.
+    pub fn state_file(&self, name: &str) -> PathBuf {
+        self.dir().join("state").join(name)
+    }
+
+    /// The variables of a process that serves its health at this port.
+    pub fn environment(&self, health_port: u16) -> Vec<(&'static str, String)> {
         let mut environment = vec![
             ("NEXT_PUBLIC_SUPABASE_URL", self.standin.url()),
             ("SUPABASE_SERVICE_ROLE_KEY", SUPABASE_KEY.to_owned()),

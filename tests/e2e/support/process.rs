@@ -13,6 +13,37 @@ use super::until;
 /// Bytes of a process's output that a failed test shows.
 const SHOWN_BYTES: usize = 8_000;
 
+/// A command that has ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// The document it has written.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Asserts that it succeeded.
+    pub fn succeeded(self) -> Self {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self
+    }
+}
+
+/// Runs a command to its end.
+pub async fn run(arguments: &[&str], dir: &Path, environment: &[(&'static str, String)]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xnovu"));
+    command.args(arguments).current_dir(dir).env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
+    command.stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
 /// A process of `xnovu` with all it says, killed when dropped.
 pub struct Xnovu {
     name: &'static str,
@@ -43,6 +74,11 @@ impl Xnovu {
         let stdout = keep(child.stdout.take().unwrap(), &output);
         let stderr = keep(child.stderr.take().unwrap(), &output);
         Self { name, child, output, readers: vec![stdout, stderr], health_port }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends it as a power cut would.

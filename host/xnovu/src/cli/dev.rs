@@ -52,7 +52,7 @@ pub(super) async fn run(args: DevArgs, mut layers: Layers, output: Output) -> an
     point_at(&standin, &mut layers, &args);
     args.common.put_into(&mut layers);
     super::plugin::build_missing(&layers, output).await?;
-    let config = settle(&args.common, layers)?;
+    let config = settle(&args.common, false, layers)?;
     let redis = config.redis.clone();
     samples::workflows(standin.state())?;
     let parts = Parts::open(config).await?;

@@ -6,6 +6,7 @@ mod config;
 mod daemon;
 mod dev;
 pub mod output;
+mod place;
 pub mod plugin;
 mod serve;
 mod worker;
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
 
 use crate::config::{Config, Layers, Mistakes};
 use output::{Format, Output};
@@ -54,7 +56,7 @@ enum Command {
 }
 
 /// Flags every long-running command has.
-#[derive(Args, Clone, Default)]
+#[derive(Args, Clone, Default, Serialize)]
 struct CommonArgs {
     /// Directory of bindings.toml and the plugins [default: plugins]
     #[arg(long, value_name = "DIR")]
@@ -102,11 +104,14 @@ async fn dispatch(command: Command, layers: Layers, output: Output) -> anyhow::R
     }
 }
 
-/// The settings of a long-running command, and its log.
-fn settle(common: &CommonArgs, mut layers: Layers) -> anyhow::Result<Config> {
+/// The settings of a long-running command, and its log. With `dev` the log tells more, in lines for people.
+fn settle(common: &CommonArgs, dev: bool, mut layers: Layers) -> anyhow::Result<Config> {
     common.put_into(&mut layers);
+    if dev && common.log_level.is_none() {
+        layers.set_flag("DAEMON_LOG_LEVEL", Some("debug"));
+    }
     let config = Config::read(&layers)?;
-    crate::telemetry::start(&config.log_level);
+    crate::telemetry::start(&config.log_level, dev || output::is_watched());
     for warning in &config.warnings {
         tracing::warn!(setting = warning.name, hint = warning.hint, "{} {}", warning.name, warning.what);
     }

@@ -17,6 +17,12 @@ pub enum Format {
     Json,
 }
 
+/// Whether a person watches stderr.
+#[must_use]
+pub fn is_watched() -> bool {
+    std::io::stderr().is_terminal()
+}
+
 /// Where a command writes.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {

@@ -14,17 +14,15 @@ use xnovu_domain::EnterpriseId;
 use xnovu_rules::{BindingOutcome, Hinted, PluginOutcome, Report};
 
 use super::output::Output;
-use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Mistakes};
-use crate::control::routes::Process;
-use crate::control::server::{self, AdminSocket};
-use crate::control::{Hold, Role, Started, StateDir, routes};
+use super::place::Place;
+use crate::config::Mistakes;
+use crate::control::server;
 use crate::daemon::Daemon;
 use crate::health::Health;
 use crate::http;
 use crate::parts::Parts;
 use crate::tasks::Tasks;
-use crate::worker;
+use crate::{systemd, worker};
 
 /// How long answers under way may take at the end.
 const HTTP_GRACE: Duration = Duration::from_secs(5);
@@ -44,28 +42,6 @@ pub(super) struct Roles {
     pub(super) place: Option<Place>,
 }
 
-/// A process's place in the state directory, and what it says of itself there.
-pub(super) struct Place {
-    hold: Hold,
-    started: Started,
-}
-
-/// Takes a place in the state directory, before anything is opened.
-pub(super) fn take_place(config: &Config, role: Role, health: bool, options: Vec<String>) -> anyhow::Result<Place> {
-    let started = Started {
-        pid: std::process::id(),
-        since: SystemClock.now().to_string(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        directory: std::env::current_dir().context("finding the working directory")?,
-        options,
-        health: health.then_some(config.health),
-        detached: false,
-        supervised: false,
-    };
-    let hold = StateDir::at(&config.state)?.claim(role, &started)?;
-    Ok(Place { hold, started })
-}
-
 /// Runs until a signal or until `stop` is cancelled, then stops in order.
 pub(super) async fn serve(parts: Parts, roles: Roles, stop: CancellationToken) -> anyhow::Result<ExitCode> {
     let signals = crate::shutdown::listen(stop.clone());
@@ -79,15 +55,18 @@ pub(super) async fn serve(parts: Parts, roles: Roles, stop: CancellationToken) -
     }
 }
 
-async fn run(parts: Parts, roles: Roles, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+async fn run(parts: Parts, mut roles: Roles, stop: CancellationToken) -> anyhow::Result<ExitCode> {
     let (tasks, http_tasks) = (Tasks::new(stop.clone()), Tasks::new(stop.clone()));
     let (drained, http_stop) = (CancellationToken::new(), CancellationToken::new());
     let listener = if roles.health { Some(http::bind(parts.config.health).await?) } else { None };
-    let socket = roles.place.as_ref().map(|place| AdminSocket::bind(&place.hold.socket())).transpose()?;
-    let daemon = roles.daemon.map(|enterprises| Daemon::start(&parts, enterprises, &tasks, &stop));
+    let socket = roles.place.as_ref().map(Place::bind).transpose()?;
+    if let (Some(listener), Some(place)) = (&listener, &mut roles.place) {
+        place.serves_health_at(listener.local_addr().context("finding the health port")?)?;
+    }
+    let daemon = roles.daemon.take().map(|enterprises| Daemon::start(&parts, enterprises, &tasks, &stop));
     let health = Health::of(&parts, daemon, stop.clone()).await;
     http_tasks.spawn("health", Arc::clone(&health).keep_looking(http_stop.clone()));
-    let admin = roles.place.as_ref().map_or_else(Router::new, |place| admin_routes(&parts, place, &stop));
+    let admin = roles.place.as_ref().map_or_else(Router::new, |place| place.routes(&parts, &stop));
     if let Some(listener) = listener {
         let guarded = server::guarded(admin.clone(), parts.config.admin_token.as_ref());
         let routes = http::routes(&health).merge(guarded);
@@ -97,6 +76,7 @@ async fn run(parts: Parts, roles: Roles, stop: CancellationToken) -> anyhow::Res
         let routes = http::closed(http::routes(&health).merge(admin));
         http_tasks.spawn("admin", server::serve(socket, routes, http_stop.clone()));
     }
+    announce(&roles, &tasks, &http_tasks, &http_stop);
     let working = async {
         let workers = (0..roles.workers).map(|_| worker::serve::serve(&parts, drained.clone()));
         futures_util::future::join_all(workers).await
@@ -104,6 +84,7 @@ async fn run(parts: Parts, roles: Roles, stop: CancellationToken) -> anyhow::Res
     let stopping = async {
         stop.cancelled().await;
         tracing::info!("stopping");
+        systemd::stopping();
         let late = tasks.wait(parts.config.graces.admission).await;
         drained.cancel();
         late
@@ -124,15 +105,14 @@ async fn run(parts: Parts, roles: Roles, stop: CancellationToken) -> anyhow::Res
     report_end(&[late, late_http].concat(), worked)
 }
 
-/// What this process can be told to do. A room that adds to it merges its router here.
-fn admin_routes(parts: &Parts, place: &Place, stop: &CancellationToken) -> Router {
-    let process = Process {
-        role: place.hold.role().clone(),
-        started: place.started.clone(),
-        stop: stop.clone(),
-        queue: Arc::clone(&parts.queue),
-    };
-    routes::routes(Arc::new(process))
+/// Tells a service manager that everything is open, and feeds its watchdog until the end.
+fn announce(roles: &Roles, tasks: &Tasks, http_tasks: &Tasks, end: &CancellationToken) {
+    tracing::info!(workers = roles.workers, "ready");
+    systemd::ready("running");
+    if let Some(every) = systemd::watchdog() {
+        let watched = vec![tasks.clone(), http_tasks.clone()];
+        http_tasks.spawn("watchdog", systemd::feed_watchdog(every, watched, end.clone()));
+    }
 }
 
 fn report_end(late: &[&str], worked: Vec<anyhow::Result<xnovu_queue::Drained>>) -> anyhow::Result<ExitCode> {

@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::output::Output;
-use super::serve::{Roles, serve, take_place, tell_report};
+use super::place::{Place, options};
+use super::serve::{Roles, serve, tell_report};
 use super::{CommonArgs, settle};
 use crate::config::{Layers, Mistakes};
 use crate::control::Role;
@@ -18,14 +20,19 @@ pub(super) enum WorkerCommand {
     Start(StartArgs),
 }
 
-#[derive(Args)]
+#[derive(Args, Serialize)]
 pub(super) struct StartArgs {
     #[command(flatten)]
+    #[serde(flatten)]
     common: CommonArgs,
 
     /// Port of health and metrics on loopback [default: none]
     #[arg(long, value_name = "PORT")]
     health_port: Option<u16>,
+
+    /// Log at debug level in lines for people
+    #[arg(long)]
+    dev: bool,
 }
 
 pub(super) async fn run(command: WorkerCommand, layers: Layers, output: Output) -> anyhow::Result<ExitCode> {
@@ -35,7 +42,7 @@ pub(super) async fn run(command: WorkerCommand, layers: Layers, output: Output) 
 
 async fn start(args: StartArgs, mut layers: Layers, output: Output) -> anyhow::Result<ExitCode> {
     layers.set_flag("DAEMON_HEALTH_PORT", args.health_port);
-    let config = settle(&args.common, layers)?;
+    let config = settle(&args.common, args.dev, layers)?;
     if config.redis.is_none() {
         let mut mistakes = Mistakes::default();
         let hint = "set it to the daemon's Redis, or run workers inside the daemon: xnovu daemon --workers 1";
@@ -43,7 +50,7 @@ async fn start(args: StartArgs, mut layers: Layers, output: Output) -> anyhow::R
         return Err(mistakes.into());
     }
     let health = args.health_port.is_some();
-    let place = take_place(&config, Role::new_worker(), health, Vec::new())?;
+    let place = Place::take(&config, Role::new_worker(), options(&args))?;
     let parts = Parts::open(config).await?;
     tell_report(&parts.report, output);
     output.note(&format!("performing {} job(s) at a time", parts.config.concurrency));

@@ -52,6 +52,8 @@ pub struct Config {
     pub log_level: String,
     /// The plugins and their bindings.
     pub plugins: PathBuf,
+    /// Whether a service manager waits for word of us (`NOTIFY_SOCKET`, which is its to set).
+    pub supervised: bool,
     /// Compiled plugins and whatever else outlives a process.
     pub state: PathBuf,
     /// What is set and works, but is worth a word.
@@ -140,6 +142,12 @@ impl Config {
     pub fn read(layers: &Layers) -> Result<Self, Mistakes> {
         read::read(layers)
     }
+}
+
+/// The state directory, for commands that need no other setting.
+#[must_use]
+pub fn state_dir(layers: &Layers) -> PathBuf {
+    read::state_dir(layers)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Owns the checks of each setting. Notes a mistake and reads on, so that all of them are told at once. Never shows a secret.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use xnovu_domain::{EnterpriseId, Priorities, Priority};
@@ -22,6 +23,11 @@ pub(super) fn read(layers: &Layers) -> Result<Config, Mistakes> {
         Some(config) if read.mistakes.0.is_empty() => Ok(config),
         _ => Err(read.mistakes),
     }
+}
+
+/// The state directory. Any text is one.
+pub(super) fn state_dir(layers: &Layers) -> PathBuf {
+    Reader { layers, mistakes: Mistakes::default() }.text(&s::XNOVU_STATE_DIR).into()
 }
 
 struct Reader<'a> {
@@ -58,7 +64,8 @@ impl Reader<'_> {
             },
             log_level: self.choice(&s::DAEMON_LOG_LEVEL),
             plugins: self.text(&s::XNOVU_PLUGINS).into(),
-            state: self.text(&s::XNOVU_STATE_DIR).into(),
+            supervised: self.layers.get("NOTIFY_SOCKET").is_some(),
+            state: state_dir(self.layers),
             warnings: self.unused(),
             supabase: supabase?,
             novu: novu?,

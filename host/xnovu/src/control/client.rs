@@ -65,6 +65,16 @@ impl Client {
         Ok((success, response.json().await.map_err(|source| silent(&self.found, source))?))
     }
 
+    /// The same of a route that tells a text.
+    ///
+    /// # Errors
+    /// As [`Client::look`].
+    pub async fn text(&self, path: &str) -> Result<(bool, String), ControlError> {
+        let response = self.send(self.http.get(url(path))).await?;
+        let success = response.status().is_success();
+        Ok((success, response.text().await.map_err(|source| silent(&self.found, source))?))
+    }
+
     /// Tells a route to do something.
     ///
     /// # Errors

@@ -100,7 +100,7 @@ async fn status(State(process): State<Arc<Process>>) -> Json<Status> {
 async fn stop(State(process): State<Arc<Process>>) -> Json<Value> {
     tracing::info!("asked to stop");
     process.stop.cancel();
-    Json(json!({"state": "draining"}))
+    Json(json!({"state": "draining", "grace_ms": process.started.grace_ms}))
 }
 
 /// Pauses the queue for every worker of it, in this process and elsewhere.

@@ -87,6 +87,8 @@ pub struct Started {
     pub options: Vec<String>,
     /// Where its health is served, if it is.
     pub health: Option<SocketAddr>,
+    /// How long its stop may take, in milliseconds.
+    pub grace_ms: u64,
     /// Whether it left its terminal.
     pub detached: bool,
     /// Whether a service manager looks after it.
@@ -379,7 +381,10 @@ impl Hold {
     }
 
     /// Records what it was started with.
-    fn record(&self, started: &Started) -> Result<(), ControlError> {
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn record(&self, started: &Started) -> Result<(), ControlError> {
         let path = self.dir.start_file(&self.role);
         let text = serde_json::to_vec_pretty(started).expect("names and numbers become JSON");
         let mut options = OpenOptions::new();

@@ -24,6 +24,7 @@ fn started() -> Started {
         directory: "/".into(),
         options: Vec::new(),
         health: None,
+        grace_ms: 60_000,
         detached: false,
         supervised: false,
     }
@@ -52,7 +53,10 @@ async fn a_running_process_tells_its_status_and_stops_when_asked() {
     assert_eq!((status.role.as_str(), status.state.as_str()), ("daemon", "running"));
     assert_eq!(status.started, started());
     assert!(!world.stop.is_cancelled());
-    assert_eq!(client.post::<Value>("/admin/stop", &json!({})).await.unwrap(), json!({"state": "draining"}));
+    assert_eq!(
+        client.post::<Value>("/admin/stop", &json!({})).await.unwrap(),
+        json!({"state": "draining", "grace_ms": 60_000})
+    );
     assert!(world.stop.is_cancelled());
     assert_eq!(client.get::<Status>("/admin/status").await.unwrap().state, "draining");
 }

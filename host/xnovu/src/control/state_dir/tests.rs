@@ -10,6 +10,7 @@ fn started(pid: u32) -> Started {
         directory: "/".into(),
         options: vec!["--workers".to_owned(), "2".to_owned()],
         health: None,
+        grace_ms: 60_000,
         detached: false,
         supervised: false,
     }

@@ -1,0 +1,50 @@
+//! What a service manager is told.
+//!
+//! Owns the messages of `sd_notify(3)`: ready, stopping, and the watchdog's, which are sent only while every task of the process turns.
+//! Without a service manager nothing is sent. The library reads the variables of systemd itself; no setting of ours is among them.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio_util::sync::CancellationToken;
+
+use crate::tasks::Tasks;
+
+/// Everything is opened and served.
+pub fn ready(status: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The stop has begun.
+pub fn stopping() {
+    tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+}
+
+/// How often the watchdog wants to hear of us: twice within the time after which it would end us. None: it does not watch.
+#[must_use]
+pub fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(|within| within / 2)
+}
+
+/// Tells the watchdog that the process is alive, for as long as that is true, until `stop` is cancelled.
+pub async fn feed_watchdog(every: Duration, tasks: Vec<Tasks>, stop: CancellationToken) {
+    let mut told = false;
+    loop {
+        let ailing: Vec<String> = tasks.iter().flat_map(|tasks| tasks.ailing(every)).collect();
+        if ailing.is_empty() {
+            tell(&[NotifyState::Watchdog]);
+        } else if !told {
+            tracing::error!(tasks = ailing.join(", "), "the watchdog is not fed any more: the process does not work");
+            told = true;
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(every)).await.is_none() {
+            return;
+        }
+    }
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
+}
