@@ -23,3 +23,4 @@ mod rules;
 mod run;
 mod settings;
 mod support;
+mod takeover;
