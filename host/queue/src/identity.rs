@@ -24,6 +24,9 @@ pub trait Identity: Clone + Debug + Display + Eq + Hash + Ord + Send + Sync + Si
     /// The job's id in the queue.
     fn as_str(&self) -> &str;
 
+    /// Whose job it is.
+    fn enterprise(&self) -> &EnterpriseId;
+
     /// The data of an offer.
     fn data(offer: &Offer<Self>) -> Self::Data;
 
@@ -60,6 +63,10 @@ impl Identity for JobId {
 
     fn as_str(&self) -> &str {
         self.as_str()
+    }
+
+    fn enterprise(&self) -> &EnterpriseId {
+        self.enterprise()
     }
 
     fn data(offer: &Offer) -> JobData {
@@ -108,6 +115,10 @@ impl Identity for RuleSlot {
 
     fn as_str(&self) -> &str {
         self.as_str()
+    }
+
+    fn enterprise(&self) -> &EnterpriseId {
+        self.enterprise()
     }
 
     fn data(offer: &Offer<Self>) -> RuleJobData {

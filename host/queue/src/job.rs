@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use xnovu_domain::{JobId, Micros, Origin, Priority};
+use xnovu_domain::{EnterpriseId, JobId, Micros, Origin, Priority};
 
 use crate::Identity;
 
 /// A queue, by the name the original gave it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum QueueName {
     /// `notification-processing`, jobs `process-notification`.
     NotificationProcessing,
@@ -79,7 +80,7 @@ pub enum JobState {
 }
 
 /// How many jobs stand where.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Waiting, with and without a priority.
     pub waiting: u64,
@@ -93,6 +94,23 @@ pub struct Counts {
     pub failed: u64,
     /// Whether the queue is paused.
     pub paused: bool,
+}
+
+/// A job that was given up, as those see it who look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedJob {
+    /// Its id.
+    pub id: String,
+    /// Whose it is. None: its data cannot be read.
+    pub enterprise: Option<EnterpriseId>,
+    /// Why it failed.
+    pub reason: String,
+    /// When.
+    pub at: Micros,
+    /// Attempts it has spent.
+    pub attempts: u32,
+    /// Attempts it had.
+    pub attempts_max: u32,
 }
 
 /// A job that was taken.

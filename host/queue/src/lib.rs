@@ -7,25 +7,29 @@ mod clock;
 mod identity;
 mod job;
 mod ledger;
+mod limits;
 mod memory;
 mod options;
 mod record;
 mod redis;
+mod registry;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
-use xnovu_domain::{JobId, RuleSlot};
+use xnovu_domain::{JobId, Micros, RuleSlot};
 
 pub use identity::{Identity, JobData, RuleJobData};
-pub use job::{Counts, Drained, Job, JobState, Offer, Offered, Outcome, QueueError, QueueName, WorkOptions};
+pub use job::{Counts, Drained, FailedJob, Job, JobState, Offer, Offered, Outcome, QueueError, QueueName, WorkOptions};
 pub use ledger::{Ledger, RECORD_KEPT};
+pub use limits::{Limit, Limits};
 pub use memory::{JOBS_MAX, MemoryQueue};
 pub use options::JobOptions;
 pub use record::{Call, CallState, LedgerError, SendRecord};
 pub use redis::{RedisOptions, RedisQueue, erase};
+pub use registry::{BEAT, JobsOfWorker, Registry, SILENCE_MAX, Tallied, Tally, WorkerInfo};
 
 /// Performs jobs of one kind.
 #[async_trait]
@@ -58,6 +62,18 @@ pub trait JobQueue: Send + Sync {
 
     /// How many jobs stand where.
     async fn counts(&self, queue: QueueName) -> Result<Counts, QueueError>;
+
+    /// When the job was queued that has waited longest; of each priority the first in turn is looked at.
+    async fn oldest_waiting(&self, queue: QueueName) -> Result<Option<Micros>, QueueError>;
+
+    /// Jobs that were given up, the latest first, after as many as `skip`. Empty: there are no more.
+    async fn failed(&self, queue: QueueName, skip: usize) -> Result<Vec<FailedJob>, QueueError>;
+
+    /// Queues jobs again that were given up, with all their attempts. Answers the ids of those that were.
+    ///
+    /// # Errors
+    /// Some may have been queued.
+    async fn retry(&self, queue: QueueName, jobs: &[String]) -> Result<Vec<String>, QueueError>;
 
     /// No job is begun until [`JobQueue::resume`].
     async fn pause(&self, queue: QueueName) -> Result<(), QueueError>;

@@ -3,6 +3,7 @@
 //! Owns jobs in memory, in the same order, with the same attempts and waits as the one in Redis. They die with the process: the sweep brings
 //! their rows again. Bounded by [`JOBS_MAX`].
 
+mod gate;
 mod shelf;
 
 use std::panic::AssertUnwindSafe;
@@ -15,12 +16,12 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use xnovu_domain::{JobId, RuleSlot};
+use xnovu_domain::{JobId, Micros, RuleSlot};
 
 use crate::options::JobOptions;
 use crate::{
-    Counts, Drained, Identity, Job, JobQueue, JobState, Offer, Offered, Outcome, QueueError, QueueName, Work,
-    WorkOptions,
+    Counts, Drained, FailedJob, Identity, Job, JobQueue, JobState, Limits, Offer, Offered, Outcome, QueueError,
+    QueueName, Registry, Work, WorkOptions,
 };
 use shelf::Shelf;
 
@@ -33,6 +34,7 @@ pub struct MemoryQueue {
     notifications: Arc<Line<JobId>>,
     rules: Arc<Line<RuleSlot>>,
     born: Arc<str>,
+    registry: Arc<Registry>,
 }
 
 struct Line<I: Identity> {
@@ -62,6 +64,15 @@ impl<I: Identity> Line<I> {
         Ok(outcomes)
     }
 
+    fn retry(&self, jobs: &[String]) -> Vec<String> {
+        let again = {
+            let mut shelf = self.lock();
+            jobs.iter().filter(|job| shelf.retry(job)).cloned().collect()
+        };
+        self.changed.notify_one();
+        again
+    }
+
     fn set_paused(&self, paused: bool) {
         self.lock().set_paused(paused);
         self.changed.notify_one();
@@ -72,8 +83,8 @@ impl<I: Identity> Line<I> {
         loop {
             let changed = self.changed.notified();
             let (job, next) = {
-                let mut shelf = self.lock();
-                (shelf.take(Instant::now()), shelf.next_delayed())
+                let (mut shelf, now) = (self.lock(), Instant::now());
+                (shelf.take(now), shelf.next_due(now))
             };
             if let Some(job) = job {
                 // Others may find one too.
@@ -137,7 +148,21 @@ impl MemoryQueue {
     #[must_use]
     pub fn new(options: JobOptions) -> Self {
         let born = format!("{:016x}", fastrand::u64(..)).into();
-        Self { notifications: Arc::new(Line::new(options)), rules: Arc::new(Line::new(options)), born }
+        let (notifications, rules) = (Arc::new(Line::new(options)), Arc::new(Line::new(options)));
+        Self { notifications, rules, born, registry: Arc::new(Registry::in_memory()) }
+    }
+
+    /// The same queue, which keeps to the limits of single enterprises.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        self.notifications.lock().set_limits(limits);
+        self
+    }
+
+    /// Who works on it.
+    #[must_use]
+    pub fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.registry)
     }
 }
 
@@ -163,6 +188,28 @@ impl JobQueue for MemoryQueue {
         Ok(match queue {
             QueueName::NotificationProcessing => self.notifications.lock().counts(),
             QueueName::RuleExecution => self.rules.lock().counts(),
+        })
+    }
+
+    async fn oldest_waiting(&self, queue: QueueName) -> Result<Option<Micros>, QueueError> {
+        Ok(match queue {
+            QueueName::NotificationProcessing => self.notifications.lock().oldest_waiting(),
+            QueueName::RuleExecution => self.rules.lock().oldest_waiting(),
+        })
+    }
+
+    async fn failed(&self, queue: QueueName, skip: usize) -> Result<Vec<FailedJob>, QueueError> {
+        let all = match queue {
+            QueueName::NotificationProcessing => self.notifications.lock().failed_jobs(),
+            QueueName::RuleExecution => self.rules.lock().failed_jobs(),
+        };
+        Ok(all.into_iter().skip(skip).collect())
+    }
+
+    async fn retry(&self, queue: QueueName, jobs: &[String]) -> Result<Vec<String>, QueueError> {
+        Ok(match queue {
+            QueueName::NotificationProcessing => self.notifications.retry(jobs),
+            QueueName::RuleExecution => self.rules.retry(jobs),
         })
     }
 

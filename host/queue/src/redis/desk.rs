@@ -3,6 +3,7 @@
 //! Owns the scripts of this crate: each is one round trip and atomic. What the client does well stays the client's; a script stands here where
 //! the client needs several round trips, forgets something between them, or does it too late. Every script is held to Node's BullMQ by tests.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::aio::ConnectionManager;
@@ -10,7 +11,7 @@ use ::redis::{FromRedisValue, Script, ScriptInvocation};
 
 use super::refused;
 use crate::options::JobOptions;
-use crate::{Identity, Offer, Offered, QueueError, QueueName};
+use crate::{Identity, Limits, Offer, Offered, QueueError, QueueName};
 
 /// Jobs of one call: Redis does nothing else meanwhile, some 15 µs a job.
 const OFFERS_MAX: usize = 250;
@@ -18,34 +19,62 @@ const OFFERS_MAX: usize = 250;
 /// A queue in Redis.
 #[derive(Clone)]
 pub(super) struct Desk {
-    connection: ConnectionManager,
+    pub(super) connection: ConnectionManager,
     /// What its keys begin with, the last colon included.
     keys: String,
     queue: QueueName,
     pub(super) jobs: JobOptions,
+    pub(super) limits: Arc<Limits>,
+    pub(super) scripts: Arc<Scripts>,
+}
+
+/// What is done in one step.
+pub(super) struct Scripts {
     offer: Script,
     postpone: Script,
     take_over: Script,
+    pub(super) begin: Script,
+    pub(super) finish: Script,
+    pub(super) retry: Script,
+    pub(super) oldest: Script,
 }
 
-/// A script after those it shares with the others.
+/// A script after those it shares with others.
 macro_rules! script {
-    ($name:literal) => {
-        Script::new(concat!(include_str!("scripts/common.lua"), include_str!(concat!("scripts/", $name))))
+    ($($name:literal),+) => {
+        Script::new(concat!(include_str!("scripts/common.lua"), $(include_str!(concat!("scripts/", $name))),+))
     };
+}
+
+impl Scripts {
+    fn new() -> Self {
+        Self {
+            offer: script!("offer.lua"),
+            postpone: script!("postpone.lua"),
+            take_over: script!("take_over.lua"),
+            begin: script!("limit.lua", "begin.lua"),
+            finish: script!("limit.lua", "finish.lua"),
+            retry: script!("retry.lua"),
+            oldest: script!("oldest.lua"),
+        }
+    }
 }
 
 impl Desk {
     pub(super) fn new(connection: ConnectionManager, keys: String, queue: QueueName, jobs: JobOptions) -> Self {
-        let (offer, postpone, take_over) = (script!("offer.lua"), script!("postpone.lua"), script!("take_over.lua"));
-        Self { connection, keys, queue, jobs, offer, postpone, take_over }
+        Self { connection, keys, queue, jobs, limits: Arc::default(), scripts: Arc::new(Scripts::new()) }
+    }
+
+    /// A key of the queue; the empty name is what all of them begin with.
+    pub(super) fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.keys)
     }
 
     /// Queues jobs; see [`crate::JobQueue::offer`].
     pub(super) async fn offer<I: Identity>(&self, offers: &[Offer<I>]) -> Result<Vec<Offered>, QueueError> {
         let mut outcomes = Vec::with_capacity(offers.len());
         for some in offers.chunks(OFFERS_MAX) {
-            let mut call = self.offer.prepare_invoke();
+            let mut call = self.scripts.offer.prepare_invoke();
             call.arg(&self.keys).arg(crate::clock::now().millis()).arg(self.queue.job_name());
             for offer in some {
                 let delay = offer.delay.map_or(0, millis);
@@ -65,11 +94,13 @@ impl Desk {
     /// A job's options as the clients read them: whole numbers, for ours drops every option where one cannot be read.
     fn options<I: Identity>(&self, offer: &Offer<I>, delay: u64) -> String {
         let jobs = &self.jobs;
+        let own = self.limits.of(offer.job.enterprise()).attempts;
+        let attempts = own.map_or(jobs.attempts, std::num::NonZeroU32::get).max(1);
         let backoff = serde_json::json!({"type": "exponential", "delay": millis(jobs.backoff).max(1)});
         let mut options = serde_json::json!({
             "jobId": offer.job.as_str(),
             "priority": super::bullmq_priority(offer.priority),
-            "attempts": jobs.attempts.max(1),
+            "attempts": attempts,
             "backoff": backoff,
             "removeOnComplete": jobs.keep_completed,
             "removeOnFail": jobs.keep_failed,
@@ -84,7 +115,7 @@ impl Desk {
     pub(super) async fn postpone(&self, job: &bullmq::Job, put_off: PutOff<'_>) -> Result<bool, QueueError> {
         let delay = put_off.delay.max(DELAY_MIN);
         let due = crate::clock::now().plus(delay).millis();
-        let mut call = self.postpone.prepare_invoke();
+        let mut call = self.scripts.postpone.prepare_invoke();
         call.arg(&self.keys).arg(job.id()).arg(job.token().unwrap_or_default()).arg(due).arg(millis(delay));
         call.arg(u8::from(put_off.failed.is_some())).arg(put_off.failed.unwrap_or_default());
         Ok(self.invoke::<u8>("delay a job", &call).await? == 1)
@@ -92,7 +123,7 @@ impl Desk {
 
     /// Gives the jobs of silent workers to others, unless another worker has looked a moment ago; answers how many.
     pub(super) async fn take_over(&self) -> Result<usize, QueueError> {
-        let mut call = self.take_over.prepare_invoke();
+        let mut call = self.scripts.take_over.prepare_invoke();
         let others_rest = millis(self.jobs.stalled_interval / 2).max(1);
         call.arg(&self.keys).arg(crate::clock::now().millis()).arg(self.jobs.stalled_max).arg(others_rest);
         let taken: Vec<String> = self.invoke("look for stalled jobs", &call).await?;
@@ -120,7 +151,7 @@ impl Desk {
         }
     }
 
-    async fn invoke<T: FromRedisValue>(
+    pub(super) async fn invoke<T: FromRedisValue>(
         &self,
         what: &'static str,
         call: &ScriptInvocation<'_>,
@@ -141,7 +172,7 @@ pub(super) struct PutOff<'a> {
     pub(super) failed: Option<&'a str>,
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

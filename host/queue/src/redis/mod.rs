@@ -6,6 +6,8 @@
 
 mod desk;
 mod erase;
+mod gate;
+mod look;
 mod perform;
 mod wake;
 
@@ -17,11 +19,12 @@ use async_trait::async_trait;
 use bullmq::options::RedisConnectionOptions;
 use bullmq::{Error, Queue, QueueOptions, Worker, WorkerOptions};
 use tokio_util::sync::CancellationToken;
-use xnovu_domain::{JobId, Priority, RuleSlot};
+use xnovu_domain::{JobId, Micros, Priority, RuleSlot};
 
 use crate::options::JobOptions;
 use crate::{
-    Counts, Drained, Identity, JobQueue, JobState, Ledger, Offer, Offered, QueueError, QueueName, Work, WorkOptions,
+    Counts, Drained, FailedJob, Identity, JobQueue, JobState, Ledger, Limits, Offer, Offered, QueueError, QueueName,
+    Registry, Work, WorkOptions,
 };
 pub use erase::erase;
 
@@ -89,6 +92,27 @@ impl RedisQueue {
         Ok(Self { options, notifications, rules, connection, desk, rule_desk })
     }
 
+    /// The same queue, which keeps to the limits of single enterprises.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        let limits = Arc::new(limits);
+        (self.desk.limits, self.rule_desk.limits) = (Arc::clone(&limits), limits);
+        self
+    }
+
+    /// Who works on the queues of this prefix.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        Registry::in_redis(self.connection.clone(), &self.options.prefix)
+    }
+
+    fn desk(&self, name: QueueName) -> &Desk {
+        match name {
+            QueueName::NotificationProcessing => &self.desk,
+            QueueName::RuleExecution => &self.rule_desk,
+        }
+    }
+
     /// The ledger beside this queue.
     #[must_use]
     pub fn ledger(&self, kept: Duration) -> Ledger {
@@ -119,10 +143,7 @@ impl RedisQueue {
             .skip_stalled_check()
             .drain_delay(IDLE_BLOCK)
             .run_retry_delay(RUN_RETRY_DELAY);
-        let desk = match I::QUEUE {
-            QueueName::NotificationProcessing => &self.desk,
-            QueueName::RuleExecution => &self.rule_desk,
-        };
+        let desk = self.desk(I::QUEUE);
         let processor = perform::processor(work, desk.clone(), stop.clone());
         let worker = Worker::with_options(I::QUEUE.as_str(), processor, worker_options)
             .await
@@ -200,6 +221,18 @@ impl JobQueue for RedisQueue {
             failed: counts.failed,
             paused,
         })
+    }
+
+    async fn oldest_waiting(&self, queue: QueueName) -> Result<Option<Micros>, QueueError> {
+        self.desk(queue).oldest_waiting().await
+    }
+
+    async fn failed(&self, queue: QueueName, skip: usize) -> Result<Vec<FailedJob>, QueueError> {
+        self.desk(queue).failed(skip).await
+    }
+
+    async fn retry(&self, queue: QueueName, jobs: &[String]) -> Result<Vec<String>, QueueError> {
+        self.desk(queue).retry(jobs).await
     }
 
     async fn pause(&self, queue: QueueName) -> Result<(), QueueError> {

@@ -5,6 +5,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bullmq::Error;
 use bullmq::types::BackoffStrategy;
@@ -15,8 +16,12 @@ use serde_json::Value;
 use xnovu_domain::Micros;
 
 use super::desk::{Desk, PutOff};
+use super::gate::Begun;
 use crate::options::JobOptions;
 use crate::{Identity, Job, Outcome, Work};
+
+/// Wait before a job asks again whether it may begin, where Redis did not answer.
+const OUTAGE_WAIT: Duration = Duration::from_secs(5);
 
 /// What the client calls for each job. After `stop` no job is begun.
 pub(super) fn processor<I: Identity>(
@@ -41,10 +46,21 @@ pub(super) fn processor<I: Identity>(
 async fn perform<I: Identity>(work: &dyn Work<I>, desk: &Desk, bull: &bullmq::Job) -> Result<Value, Error> {
     let job = read(bull).map_err(Error::Unrecoverable)?;
     let (attempt, last) = (job.attempt, job.last);
+    let begun = match desk.begin(bull, &job.id).await {
+        Ok(Begun::No) => return Err(Error::Delayed),
+        Ok(begun) => begun,
+        Err(error) => {
+            tracing::warn!(job.id = bull.id(), error = &error as &dyn std::error::Error, "a job could not begin");
+            return Err(put_off(desk, bull, PutOff { delay: OUTAGE_WAIT, failed: None }).await);
+        }
+    };
     let outcome = AssertUnwindSafe(work.perform(job)).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!(job.id = bull.id(), "a job panicked");
         Outcome::Retry { error: "the job panicked".to_owned() }
     });
+    if let Begun::Held(hold) = &begun {
+        desk.finish(hold).await;
+    }
     match outcome {
         Outcome::Done(word) => Ok(Value::String(word)),
         Outcome::Fail { error } => Err(Error::Unrecoverable(error)),
@@ -66,7 +82,7 @@ async fn perform<I: Identity>(work: &dyn Work<I>, desk: &Desk, bull: &bullmq::Jo
 fn own_backoff(jobs: &JobOptions, bull: &bullmq::Job) -> Option<JobOptions> {
     match bull.opts().backoff {
         Some(BackoffStrategy::Exponential(base_ms)) => {
-            Some(JobOptions { backoff: std::time::Duration::from_millis(base_ms), ..*jobs })
+            Some(JobOptions { backoff: Duration::from_millis(base_ms), ..*jobs })
         }
         _ => None,
     }

@@ -3,15 +3,21 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails should say where")]
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers of its API")]
 
+mod failed;
 mod ledger;
+mod limits;
 mod memory_only;
 mod redis_only;
+mod registry;
 mod rules;
 mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use failed::{failed_jobs_are_told_with_their_reason_and_tried_again, oldest_waiting_is_the_one_queued_first};
+use limits::*;
+use registry::*;
 use rules::{
     rules_a_finished_slot_makes_room_for_a_new_offer, rules_a_slot_offered_twice_is_fired_once,
     rules_and_notifications_never_take_each_others_jobs,
@@ -28,6 +34,65 @@ pub async fn in_redis(server: &RedisServer) -> RedisQueue {
 pub async fn in_redis_with(server: &RedisServer, jobs: JobOptions) -> RedisQueue {
     let options = RedisOptions { url: server.url(), prefix: "xnovu-test".to_owned(), jobs };
     RedisQueue::connect(options).await.unwrap()
+}
+
+/// Makes two tests of one claim about a queue with limits.
+macro_rules! both_limited {
+    ($($claim:ident)*) => {
+        mod limited_memory {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $claim() {
+                let queue = MemoryQueue::new(quick()).with_limits(limits());
+                super::$claim([Arc::new(queue.clone()) as Arc<dyn JobQueue>, Arc::new(queue)]).await;
+            })*
+        }
+        mod limited_redis {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $claim() {
+                let server = RedisServer::start().await;
+                let (one, other) = (in_redis(&server).await, in_redis(&server).await);
+                super::$claim([Arc::new(one.with_limits(limits())), Arc::new(other.with_limits(limits()))]).await;
+            })*
+        }
+    };
+}
+
+both_limited! {
+    no_more_jobs_of_an_enterprise_run_at_once_than_it_may_have_on_all_workers_together
+    a_limited_enterprise_holds_nobody_else_up
+    a_freed_slot_goes_to_the_most_urgent_that_waits
+    no_more_jobs_of_an_enterprise_begin_a_second_than_it_may_on_all_workers_together
+    an_urgent_job_overtakes_those_that_wait_for_their_second
+    a_job_that_waits_for_a_limit_spends_no_attempt_and_can_be_removed
+    an_enterprise_has_the_attempts_that_are_set_for_it
+}
+
+/// Makes two tests of one claim about a registry.
+macro_rules! both_registries {
+    ($($claim:ident)*) => {
+        mod registry_memory {
+            use super::*;
+            $(#[tokio::test]
+            async fn $claim() {
+                super::$claim(MemoryQueue::new(quick()).registry()).await;
+            })*
+        }
+        mod registry_redis {
+            use super::*;
+            $(#[tokio::test]
+            async fn $claim() {
+                let server = RedisServer::start().await;
+                super::$claim(Arc::new(in_redis(&server).await.registry())).await;
+            })*
+        }
+    };
+}
+
+both_registries! {
+    a_worker_is_listed_while_it_tells_of_itself_and_forgotten_when_it_leaves
+    a_worker_hears_with_its_next_sign_of_life_that_it_was_asked_to_stop
 }
 
 /// Makes two tests of one claim: the queue in memory and the one in Redis.
@@ -65,6 +130,8 @@ both! {
     a_stop_waits_for_jobs_under_way_and_begins_no_other
     a_stop_that_runs_out_of_grace_says_what_still_runs
     no_more_jobs_run_at_once_than_allowed
+    failed_jobs_are_told_with_their_reason_and_tried_again
+    oldest_waiting_is_the_one_queued_first
     rules_a_slot_offered_twice_is_fired_once
     rules_a_finished_slot_makes_room_for_a_new_offer
     rules_and_notifications_never_take_each_others_jobs
@@ -73,6 +140,13 @@ both! {
 async fn until_state(queue: &Arc<dyn JobQueue>, number: u32, want: JobState) {
     until(&format!("job {number} is {want:?}"), async || {
         (queue.state(&job(number)).await.unwrap() == want).then_some(())
+    })
+    .await;
+}
+
+async fn until_delayed(queue: &Arc<dyn JobQueue>, count: u64) {
+    until(&format!("{count} jobs are delayed"), async || {
+        (queue.counts(QUEUE).await.unwrap().delayed == count).then_some(())
     })
     .await;
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use xnovu_queue::{JobOptions, JobQueue, JobState, Offer, Offered, Outcome};
+use xnovu_queue::{JobOptions, JobQueue, JobState, Limit, Limits, Offer, Offered, Outcome};
 
 use crate::support::{Notes, RedisServer, Running, job, offer, quick, until};
 use crate::{QUEUE, in_redis, in_redis_with};
@@ -219,4 +219,26 @@ async fn an_idle_worker_stops_at_once_also_while_a_delayed_job_waits() {
         running.ended().await;
         assert!(asked.elapsed() < Duration::from_millis(400), "{delay:?}: {:?}", asked.elapsed());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_of_a_worker_that_died_is_free_when_its_lock_has_run_out() {
+    let server = RedisServer::start().await;
+    let limit = Limit { concurrency: std::num::NonZeroU32::new(1), ..Limit::default() };
+    let limits = Limits::from_iter([(job(1).enterprise().clone(), limit)]);
+    let queue: Arc<dyn JobQueue> = Arc::new(in_redis(&server).await.with_limits(limits));
+    let slots = format!("{KEYS}:limit:{}:slots", job(1).enterprise());
+    let lock = format!("{KEYS}:{}:lock", job(9));
+    let _: i64 = server.command(&["HSET", &slots, job(9).as_str(), "its attempt"]).await;
+    let _: String = server.command(&["SET", &lock, "its worker"]).await;
+    let notes = Notes::done();
+    let running = Running::start(&queue, 2, &notes);
+    queue.offer(&[offer(1, 10)]).await.unwrap();
+    crate::until_state(&queue, 1, JobState::Delayed).await;
+    let _: i64 = server.command(&["DEL", &lock]).await;
+    queue.offer(&[offer(2, 10)]).await.unwrap();
+    notes.until_seen(2).await;
+    running.ended().await;
+    let left: Vec<String> = server.command(&["HKEYS", &slots]).await;
+    assert_eq!(left, Vec::<String>::new());
 }

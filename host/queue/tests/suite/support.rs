@@ -168,10 +168,18 @@ impl Running {
         Self::with_grace(queue, concurrency, work, Duration::from_secs(10))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a test starts its own worker")]
     pub fn with_grace(queue: &Arc<dyn JobQueue>, concurrency: usize, work: &Arc<Notes>, grace: Duration) -> Self {
+        Self::begin(queue, concurrency, Arc::clone(work) as Arc<dyn Work>, grace)
+    }
+
+    pub fn work(queue: &Arc<dyn JobQueue>, concurrency: usize, work: Arc<dyn Work>) -> Self {
+        Self::begin(queue, concurrency, work, Duration::from_secs(10))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test starts its own worker")]
+    fn begin(queue: &Arc<dyn JobQueue>, concurrency: usize, work: Arc<dyn Work>, grace: Duration) -> Self {
         let stop = CancellationToken::new();
-        let (queue, work, token) = (Arc::clone(queue), Arc::clone(work) as Arc<dyn Work>, stop.clone());
+        let (queue, token) = (Arc::clone(queue), stop.clone());
         let options = WorkOptions { concurrency, grace };
         let handle = tokio::spawn(async move { queue.work(options, work, token).await.unwrap() });
         Self { stop, handle }

@@ -1,0 +1,62 @@
+-- The limits of one enterprise. ARGV[2] is a job's id, ARGV[3] where the enterprise's keys begin, ARGV[4] its slots and ARGV[5] its jobs a
+-- second (0: as many as come), ARGV[6] the name of this attempt's hold on a slot.
+--   <enterprise>:slots   hash: job to attempt; held for as long as the job's lock lasts
+--   <enterprise>:bucket  hash: tokens and when they were counted, by the clock of Redis
+--   <enterprise>:parked  zset: jobs that were put off for a limit, most urgent and then oldest first
+local id, slots, bucket, parked = ARGV[2], ARGV[3] .. ':slots', ARGV[3] .. ':bucket', ARGV[3] .. ':parked'
+local slots_max, rate = tonumber(ARGV[4]), tonumber(ARGV[5])
+local time = call('TIME')
+local clock = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+
+local function free_slots()
+  if slots_max == 0 then return math.huge end
+  local held = call('HLEN', slots)
+  if held < slots_max then return slots_max - held end
+  -- A worker that died holds nothing any more.
+  for _, holder in ipairs(call('HKEYS', slots)) do
+    if call('EXISTS', at(holder) .. ':lock') == 0 then
+      call('HDEL', slots, holder)
+      held = held - 1
+    end
+  end
+  return slots_max - held
+end
+
+-- A tenth of a second's worth may be saved up, so that a worker which comes a little late loses nothing.
+local function tokens()
+  if rate == 0 then return math.huge end
+  local most, state = math.max(1, rate / 10), call('HMGET', bucket, 'tokens', 'at')
+  if not state[1] then return most end
+  return math.min(most, tonumber(state[1]) + math.max(0, clock - tonumber(state[2])) * rate / 1000)
+end
+
+-- The most urgent job that is parked, and its place. One that has gone, or has come by itself, is parked no more.
+local function first_parked()
+  while true do
+    local first = call('ZRANGE', parked, 0, 0, 'WITHSCORES')
+    if not first[1] then return nil, math.huge end
+    if call('ZSCORE', at('delayed'), first[1]) then return first[1], tonumber(first[2]) end
+    call('ZREM', parked, first[1])
+  end
+end
+
+local function call_in(job)
+  call('ZREM', parked, job)
+  call('ZREM', at('delayed'), job)
+  call('HSET', at(job), 'delay', '0')
+  local priority = tonumber(call('HGET', at(job), 'priority')) or 0
+  if priority == 0 then call('LPUSH', at('wait'), job) else prioritize(job, priority) end
+  tell('event', 'waiting', 'jobId', job, 'prev', 'delayed')
+end
+
+-- Calls in as many parked jobs as may begin now.
+local function call_in_others(room)
+  local any = false
+  for _ = 1, math.min(room, 16) do
+    local job = first_parked()
+    if not job then break end
+    call_in(job)
+    any = true
+  end
+  if any then wake() end
+end
