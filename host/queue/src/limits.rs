@@ -1,6 +1,6 @@
 //! What an enterprise may use of the workers.
 //!
-//! Owns what is set for single enterprises. The queues keep to them, across all workers: a job above a limit waits among the delayed ones, spends no
+//! Owns the limits themselves. The queues keep to them, across all workers: a job above a limit waits among the delayed ones, spends no
 //! attempt, and is called in when its turn has come.
 
 use std::collections::HashMap;
@@ -16,8 +16,6 @@ pub struct Limit {
     pub concurrency: Option<NonZeroU32>,
     /// Jobs begun a second on average; in any one second at most a tenth more, or one more.
     pub per_second: Option<NonZeroU32>,
-    /// Attempts of each of its jobs. None: as many as those of everybody else.
-    pub attempts: Option<NonZeroU32>,
 }
 
 impl Limit {

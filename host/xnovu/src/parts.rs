@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use xnovu_queue::{JobOptions, JobQueue, Ledger, MemoryQueue, RedisOptions, RedisQueue};
+use xnovu_queue::{JobOptions, JobQueue, Ledger, Limits, MemoryQueue, RedisOptions, RedisQueue, Registry};
 use xnovu_rules::{Report, Runtime, RuntimeOptions};
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::gateway::NotificationGateway;
 use crate::gateway::novu::NovuGateway;
 use crate::metrics::Metrics;
@@ -36,6 +36,8 @@ pub struct Parts {
     pub gateway: Arc<dyn NotificationGateway>,
     /// The jobs.
     pub queue: Arc<dyn JobQueue>,
+    /// Who works on them.
+    pub registry: Arc<Registry>,
     /// What was fixed before the first call.
     pub ledger: Arc<Ledger>,
     /// Carries retractions.
@@ -60,7 +62,7 @@ impl Parts {
             Arc::new(Postgrest::new(&config.supabase, Arc::clone(&clock)).context("opening the client of Supabase")?);
         let gateway: Arc<dyn NotificationGateway> =
             Arc::new(NovuGateway::new(&config.novu).context("opening the client of Novu")?);
-        let (queue, ledger) = open_queue(&config).await?;
+        let Opened { queue, registry, ledger } = open_queue(&config).await?;
         let options = RuntimeOptions::new(&config.plugins, config.state.join("compiled"));
         let (rules, report) = Runtime::open(options).await.context("opening the rules")?;
         let retractions = Arc::new(Retractions {
@@ -71,11 +73,17 @@ impl Parts {
             trail: trail.clone(),
         });
         let rules = Arc::new(rules);
-        Ok(Self { config, store, rules, report, gateway, queue, ledger, retractions, clock, trail, metrics })
+        Ok(Self { config, store, rules, report, gateway, queue, registry, ledger, retractions, clock, trail, metrics })
     }
 }
 
-async fn open_queue(config: &Config) -> anyhow::Result<(Arc<dyn JobQueue>, Arc<Ledger>)> {
+struct Opened {
+    queue: Arc<dyn JobQueue>,
+    registry: Arc<Registry>,
+    ledger: Arc<Ledger>,
+}
+
+async fn open_queue(config: &Config) -> anyhow::Result<Opened> {
     let set = &config.jobs;
     let jobs = JobOptions {
         attempts: set.attempts,
@@ -88,10 +96,24 @@ async fn open_queue(config: &Config) -> anyhow::Result<(Arc<dyn JobQueue>, Arc<L
         stalled_max: set.stalled_max,
     };
     let Some(redis) = &config.redis else {
-        return Ok((Arc::new(MemoryQueue::new(jobs)), Arc::new(Ledger::memory())));
+        let queue = MemoryQueue::new(jobs).with_limits(limits(config));
+        return Ok(Opened { registry: queue.registry(), queue: Arc::new(queue), ledger: Arc::new(Ledger::memory()) });
     };
+    let queue = connect(redis, jobs).await?.with_limits(limits(config));
+    let ledger = Arc::new(queue.ledger(config.jobs.give_up_after + LEDGER_MARGIN));
+    Ok(Opened { registry: Arc::new(queue.registry()), queue: Arc::new(queue), ledger })
+}
+
+/// Connects to the queue in Redis.
+///
+/// # Errors
+/// Redis does not answer, or not to these settings.
+pub async fn connect(redis: &config::Redis, jobs: JobOptions) -> anyhow::Result<RedisQueue> {
     let options = RedisOptions { url: redis.url.reveal().to_owned(), prefix: redis.prefix.clone(), jobs };
-    let queue = RedisQueue::connect(options).await.context("connecting to Redis (REDIS_URL)")?;
-    let ledger = queue.ledger(config.jobs.give_up_after + LEDGER_MARGIN);
-    Ok((Arc::new(queue), Arc::new(ledger)))
+    RedisQueue::connect(options).await.context("connecting to Redis (REDIS_URL)")
+}
+
+/// The limits of single enterprises.
+fn limits(_config: &Config) -> Limits {
+    Limits::default()
 }

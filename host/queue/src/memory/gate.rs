@@ -27,10 +27,6 @@ impl<I: Identity> Gates<I> {
         Self { limits, gates: HashMap::new() }
     }
 
-    pub(super) fn limit(&self, enterprise: &EnterpriseId) -> Limit {
-        self.limits.of(enterprise)
-    }
-
     /// The gate of a limited enterprise.
     pub(super) fn of(&mut self, enterprise: &EnterpriseId) -> Option<&mut Gate<I>> {
         let limit = self.limits.of(enterprise);

@@ -94,13 +94,11 @@ impl Desk {
     /// A job's options as the clients read them: whole numbers, for ours drops every option where one cannot be read.
     fn options<I: Identity>(&self, offer: &Offer<I>, delay: u64) -> String {
         let jobs = &self.jobs;
-        let own = self.limits.of(offer.job.enterprise()).attempts;
-        let attempts = own.map_or(jobs.attempts, std::num::NonZeroU32::get).max(1);
         let backoff = serde_json::json!({"type": "exponential", "delay": millis(jobs.backoff).max(1)});
         let mut options = serde_json::json!({
             "jobId": offer.job.as_str(),
             "priority": super::bullmq_priority(offer.priority),
-            "attempts": attempts,
+            "attempts": jobs.attempts.max(1),
             "backoff": backoff,
             "removeOnComplete": jobs.keep_completed,
             "removeOnFail": jobs.keep_failed,

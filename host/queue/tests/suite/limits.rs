@@ -10,7 +10,7 @@ use xnovu_domain::{EnterpriseId, JobId};
 use xnovu_queue::{Job, JobQueue, JobState, Limit, Limits, Offer, Outcome, Work};
 
 use crate::QUEUE;
-use crate::support::{Notes, Running, job, offer, until};
+use crate::support::{Notes, Running, offer, until};
 
 /// Three jobs at once.
 const NARROW: &str = "a1111111-1111-4111-8111-111111111111";
@@ -21,9 +21,6 @@ const SLOW: &str = "b1111111-1111-4111-8111-111111111111";
 /// One job at once.
 const SINGLE: &str = "c1111111-1111-4111-8111-111111111111";
 
-/// One attempt.
-const IMPATIENT: &str = "d1111111-1111-4111-8111-111111111111";
-
 /// Jobs a second of [`SLOW`].
 const RATE: u32 = 20;
 
@@ -33,7 +30,6 @@ pub fn limits() -> Limits {
         set(NARROW, Limit { concurrency: NonZeroU32::new(3), ..Limit::default() }),
         set(SLOW, Limit { per_second: NonZeroU32::new(RATE), ..Limit::default() }),
         set(SINGLE, Limit { concurrency: NonZeroU32::new(1), ..Limit::default() }),
-        set(IMPATIENT, Limit { attempts: NonZeroU32::new(1), ..Limit::default() }),
     ])
 }
 
@@ -167,14 +163,4 @@ pub async fn a_job_that_waits_for_a_limit_spends_no_attempt_and_can_be_removed(q
     running.ended().await;
     assert_eq!(numbers(&seen), [1, 3]);
     assert_eq!((seen[1].attempt, seen[1].last), (1, false));
-}
-
-pub async fn an_enterprise_has_the_attempts_that_are_set_for_it(queues: [Arc<dyn JobQueue>; 2]) {
-    let notes = Notes::new(|_| Outcome::Retry { error: "again".to_owned() });
-    let running = Running::start(&queues[0], 1, &notes);
-    queues[1].offer(&[of(IMPATIENT, 1, 10), offer(2, 10)]).await.unwrap();
-    until("both have failed", async || (queues[0].counts(QUEUE).await.unwrap().failed == 2).then_some(())).await;
-    running.ended().await;
-    let attempts = |id: &JobId| notes.seen().iter().filter(|job| job.id == *id).count();
-    assert_eq!((attempts(&id_of(IMPATIENT, 1)), attempts(&job(2))), (1, 3));
 }

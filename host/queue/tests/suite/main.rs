@@ -66,7 +66,6 @@ both_limited! {
     no_more_jobs_of_an_enterprise_begin_a_second_than_it_may_on_all_workers_together
     an_urgent_job_overtakes_those_that_wait_for_their_second
     a_job_that_waits_for_a_limit_spends_no_attempt_and_can_be_removed
-    an_enterprise_has_the_attempts_that_are_set_for_it
 }
 
 /// Makes two tests of one claim about a registry.

@@ -8,6 +8,8 @@ mod dev;
 pub mod output;
 mod place;
 pub mod plugin;
+mod queue;
+mod reach;
 mod serve;
 mod worker;
 
@@ -45,6 +47,9 @@ enum Command {
     /// Take jobs, let the rules map them, trigger Novu.
     #[command(subcommand)]
     Worker(worker::WorkerCommand),
+    /// See the jobs, and try those again that were given up.
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
     /// Write, build, try and inspect plugins.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -98,6 +103,7 @@ async fn dispatch(command: Command, layers: Layers, output: Output) -> anyhow::R
     match command {
         Command::Daemon(daemon) => daemon::run(daemon, layers, output).await,
         Command::Worker(worker) => worker::run(worker, layers, output).await,
+        Command::Queue(queue) => queue::run(queue, &layers, output).await,
         Command::Plugin(plugin) => plugin::run(plugin, &layers, output).await,
         Command::Config(config) => Ok(config::run(&config, output)),
         Command::Dev(dev) => dev::run(dev, layers, output).await,

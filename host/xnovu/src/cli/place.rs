@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::control::routes::{self, Process};
 use crate::control::server::AdminSocket;
 use crate::control::{Hold, Role, Started, StateDir};
+use crate::jobs;
 use crate::parts::Parts;
 
 /// A process's place, and what it says of itself there.
@@ -46,6 +47,11 @@ impl Place {
         Ok(Self { hold, started })
     }
 
+    /// What this process is for.
+    pub(super) fn role(&self) -> &Role {
+        self.hold.role()
+    }
+
     /// Says that it left its terminal.
     pub(super) fn detached(mut self) -> anyhow::Result<Self> {
         self.started.detached = true;
@@ -72,7 +78,8 @@ impl Place {
             stop: stop.clone(),
             queue: Arc::clone(&parts.queue),
         };
-        routes::routes(Arc::new(process))
+        let jobs = jobs::routes(Arc::clone(&parts.queue), Arc::clone(&parts.registry));
+        routes::routes(Arc::new(process)).merge(jobs)
     }
 }
 

@@ -16,19 +16,20 @@ use xnovu_rules::{BindingOutcome, Hinted, PluginOutcome, Report};
 use super::output::Output;
 use super::place::Place;
 use crate::config::Mistakes;
-use crate::control::server;
+use crate::control::{Role, server};
 use crate::daemon::Daemon;
 use crate::health::Health;
 use crate::http;
 use crate::parts::Parts;
+use crate::systemd;
 use crate::tasks::Tasks;
-use crate::{systemd, worker};
+use crate::worker::{self, WorkerName};
 
 /// How long answers under way may take at the end.
-const HTTP_GRACE: Duration = Duration::from_secs(5);
+pub(in crate::cli) const HTTP_GRACE: Duration = Duration::from_secs(5);
 
 /// Exit code after a second signal, as shells report an interrupt.
-const EXIT_INTERRUPTED: u8 = 130;
+pub(in crate::cli) const EXIT_INTERRUPTED: u8 = 130;
 
 /// What a process does.
 pub(super) struct Roles {
@@ -63,6 +64,7 @@ async fn run(parts: Parts, mut roles: Roles, stop: CancellationToken) -> anyhow:
     if let (Some(listener), Some(place)) = (&listener, &mut roles.place) {
         place.serves_health_at(listener.local_addr().context("finding the health port")?)?;
     }
+    let names = worker_names(&roles);
     let daemon = roles.daemon.take().map(|enterprises| Daemon::start(&parts, enterprises, &tasks, &stop));
     let health = Health::of(&parts, daemon, stop.clone()).await;
     http_tasks.spawn("health", Arc::clone(&health).keep_looking(http_stop.clone()));
@@ -78,7 +80,7 @@ async fn run(parts: Parts, mut roles: Roles, stop: CancellationToken) -> anyhow:
     }
     announce(&roles, &tasks, &http_tasks, &http_stop);
     let working = async {
-        let workers = (0..roles.workers).map(|_| worker::serve::serve(&parts, drained.clone()));
+        let workers = names.iter().map(|name| worker::serve::serve(&parts, name, &drained));
         futures_util::future::join_all(workers).await
     };
     let stopping = async {
@@ -113,6 +115,18 @@ fn announce(roles: &Roles, tasks: &Tasks, http_tasks: &Tasks, end: &Cancellation
         let watched = vec![tasks.clone(), http_tasks.clone()];
         http_tasks.spawn("watchdog", systemd::feed_watchdog(every, watched, end.clone()));
     }
+}
+
+/// What the workers of this process are called: a process that is a worker bears its worker's name.
+fn worker_names(roles: &Roles) -> Vec<WorkerName> {
+    let in_daemon = roles.daemon.is_some();
+    let own = roles.place.as_ref().map(|place| place.role().clone());
+    let name = |_| {
+        let role = own.clone().filter(|role| matches!(role, Role::Worker(_))).unwrap_or_else(Role::new_worker);
+        let id = if let Role::Worker(id) = role { id } else { role.to_string() };
+        WorkerName { id, in_daemon }
+    };
+    (0..roles.workers).map(name).collect()
 }
 
 fn report_end(late: &[&str], worked: Vec<anyhow::Result<xnovu_queue::Drained>>) -> anyhow::Result<ExitCode> {

@@ -1,5 +1,9 @@
 //! `xnovu worker`.
 
+mod list;
+mod scale;
+mod stop;
+
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -10,14 +14,21 @@ use super::output::Output;
 use super::place::{Place, options};
 use super::serve::{Roles, serve, tell_report};
 use super::{CommonArgs, settle};
-use crate::config::{Layers, Mistakes};
+use crate::config::{Config, Layers, Mistakes};
 use crate::control::Role;
 use crate::parts::Parts;
+use crate::tasks::Tasks;
 
 #[derive(Subcommand)]
 pub(super) enum WorkerCommand {
     /// Start one worker in the foreground.
     Start(StartArgs),
+    /// Keep a number of workers running on this machine; a later call changes the number.
+    Scale(scale::ScaleArgs),
+    /// Show every worker of this Redis, also those of other machines.
+    List,
+    /// Let workers end what is under way, and wait for that.
+    Stop(stop::StopArgs),
 }
 
 #[derive(Args, Serialize)]
@@ -33,27 +44,54 @@ pub(super) struct StartArgs {
     /// Log at debug level in lines for people
     #[arg(long)]
     dev: bool,
+
+    /// Drain when standard input is closed, as a supervisor does it
+    #[arg(long, hide = true)]
+    #[serde(skip)]
+    supervised: bool,
 }
 
 pub(super) async fn run(command: WorkerCommand, layers: Layers, output: Output) -> anyhow::Result<ExitCode> {
-    let WorkerCommand::Start(args) = command;
-    start(args, layers, output).await
+    match command {
+        WorkerCommand::Start(args) => start(args, layers, output).await,
+        WorkerCommand::Scale(args) => scale::run(args, layers, output).await,
+        WorkerCommand::List => list::run(&layers, output).await,
+        WorkerCommand::Stop(args) => stop::run(args, &layers, output).await,
+    }
+}
+
+/// Workers of their own need a queue that is not in another process's memory.
+fn require_redis(config: &Config) -> Result<(), Mistakes> {
+    if config.redis.is_some() {
+        return Ok(());
+    }
+    let mut mistakes = Mistakes::default();
+    let hint = "set it to the daemon's Redis, or run workers inside the daemon: xnovu daemon --workers 1";
+    mistakes.add("REDIS_URL", "is not set, and a worker of its own has no queue without it", hint);
+    Err(mistakes)
 }
 
 async fn start(args: StartArgs, mut layers: Layers, output: Output) -> anyhow::Result<ExitCode> {
     layers.set_flag("DAEMON_HEALTH_PORT", args.health_port);
     let config = settle(&args.common, args.dev, layers)?;
-    if config.redis.is_none() {
-        let mut mistakes = Mistakes::default();
-        let hint = "set it to the daemon's Redis, or run workers inside the daemon: xnovu daemon --workers 1";
-        mistakes.add("REDIS_URL", "is not set, and a worker of its own has no queue without it", hint);
-        return Err(mistakes.into());
-    }
+    require_redis(&config)?;
     let health = args.health_port.is_some();
     let place = Place::take(&config, Role::new_worker(), options(&args))?;
     let parts = Parts::open(config).await?;
     tell_report(&parts.report, output);
     output.note(&format!("performing {} job(s) at a time", parts.config.concurrency));
     let roles = Roles { daemon: None, workers: 1, health, place: Some(place) };
-    serve(parts, roles, CancellationToken::new()).await
+    let stop = CancellationToken::new();
+    if args.supervised {
+        Tasks::new(stop.clone()).spawn("supervisor's line", drain_with_the_line(stop.clone()));
+    }
+    serve(parts, roles, stop).await
+}
+
+async fn drain_with_the_line(stop: CancellationToken) {
+    match crate::shutdown::line_closed().await {
+        Ok(()) => tracing::info!("the supervisor lets this worker drain, or has ended"),
+        Err(error) => tracing::error!(%error, "--supervised is for workers that a supervisor starts; standard input"),
+    }
+    stop.cancel();
 }

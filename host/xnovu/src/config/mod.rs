@@ -91,6 +91,15 @@ pub struct Redis {
     pub prefix: String,
 }
 
+/// Where the queue is found.
+#[derive(Debug, Clone)]
+pub struct QueuePlace {
+    /// Its Redis. None: it is in the memory of a daemon.
+    pub redis: Option<Redis>,
+    /// Where the processes of this installation keep their files.
+    pub state: PathBuf,
+}
+
 /// How jobs are tried.
 #[derive(Debug, Clone, Copy)]
 pub struct Jobs {
@@ -141,6 +150,14 @@ impl Config {
     /// All mistakes at once.
     pub fn read(layers: &Layers) -> Result<Self, Mistakes> {
         read::read(layers)
+    }
+
+    /// Reads what finds the queue, and nothing else.
+    ///
+    /// # Errors
+    /// The mistakes of these settings.
+    pub fn read_queue(layers: &Layers) -> Result<QueuePlace, Mistakes> {
+        read::read_queue(layers)
     }
 }
 

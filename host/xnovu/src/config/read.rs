@@ -10,7 +10,7 @@ use xnovu_domain::{EnterpriseId, Priorities, Priority};
 
 use super::settings as s;
 use super::table::{Fallback, Kind, Setting};
-use super::{Config, Graces, Jobs, Layers, Mistake, Mistakes, Novu, Redis, Secret, Sources, Supabase};
+use super::{Config, Graces, Jobs, Layers, Mistake, Mistakes, Novu, QueuePlace, Redis, Secret, Sources, Supabase};
 
 /// Shortest token of the admin routes, in bytes.
 const ADMIN_TOKEN_BYTES_MIN: usize = 16;
@@ -28,6 +28,19 @@ pub(super) fn read(layers: &Layers) -> Result<Config, Mistakes> {
 /// The state directory. Any text is one.
 pub(super) fn state_dir(layers: &Layers) -> PathBuf {
     Reader { layers, mistakes: Mistakes::default() }.text(&s::XNOVU_STATE_DIR).into()
+}
+
+/// Reads what finds the queue.
+pub(super) fn read_queue(layers: &Layers) -> Result<QueuePlace, Mistakes> {
+    let mut read = Reader { layers, mistakes: Mistakes::default() };
+    let supabase = read.given(&s::NEXT_PUBLIC_SUPABASE_URL).map(|(_, url)| url);
+    let redis = read.redis(supabase.as_deref());
+    if redis.is_some() && supabase.is_none() && read.given(&s::QUEUE_PREFIX).is_none() {
+        let what = "is not set, and neither is NEXT_PUBLIC_SUPABASE_URL, from which it is made";
+        read.mistakes.add(s::QUEUE_PREFIX.name, what, "set one of them as the daemon has it");
+    }
+    let state = read.text(&s::XNOVU_STATE_DIR).into();
+    if read.mistakes.0.is_empty() { Ok(QueuePlace { redis, state }) } else { Err(read.mistakes) }
 }
 
 struct Reader<'a> {

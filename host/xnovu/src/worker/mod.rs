@@ -6,6 +6,7 @@
 pub mod compose;
 mod deliver;
 mod judge;
+mod registered;
 mod send;
 pub mod serve;
 
@@ -22,6 +23,7 @@ use crate::retraction::Retractions;
 use crate::store::NotificationStore;
 use crate::trail::Trail;
 use crate::workflows::Workflows;
+pub use registered::WorkerName;
 
 /// What a worker works with.
 pub struct Worker {

@@ -1,22 +1,23 @@
 //! A worker, from its parts to its end.
 //!
-//! Owns how many jobs it performs at a time and how long it may take to stop.
+//! Owns how many jobs it performs at a time, how long it may take to stop, and that it is registered meanwhile.
 
 use std::sync::Arc;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
-use xnovu_queue::{Drained, Work, WorkOptions};
+use xnovu_queue::{Drained, Tally, Work, WorkOptions};
 
 use super::Worker;
+use super::registered::{WorkerName, tell_of};
 use crate::parts::Parts;
 use crate::workflows::Workflows;
 
-/// Performs jobs until `stop` is cancelled and those under way have ended.
+/// Performs jobs until `stop` is cancelled, or the worker is asked to stop from afar, and those under way have ended.
 ///
 /// # Errors
 /// The queue cannot be used.
-pub async fn serve(parts: &Parts, stop: CancellationToken) -> anyhow::Result<Drained> {
+pub async fn serve(parts: &Parts, name: &WorkerName, stop: &CancellationToken) -> anyhow::Result<Drained> {
     let worker: Arc<dyn Work> = Arc::new(Worker {
         store: Arc::clone(&parts.store),
         rules: Arc::clone(&parts.rules) as _,
@@ -30,5 +31,16 @@ pub async fn serve(parts: &Parts, stop: CancellationToken) -> anyhow::Result<Dra
         metrics: Arc::clone(&parts.metrics),
     });
     let options = WorkOptions { concurrency: parts.config.concurrency, grace: parts.config.graces.workers };
-    parts.queue.work(options, worker, stop).await.context("taking jobs")
+    let tally = Tally::default();
+    let work: Arc<dyn Work> = Arc::new(tally.of(worker));
+    let info = name.info(options.concurrency, parts.clock.now());
+    let (stop, ended) = (stop.child_token(), CancellationToken::new());
+    let working = async {
+        let drained = parts.queue.work(options, work, stop.clone()).await;
+        ended.cancel();
+        drained
+    };
+    let telling = tell_of(Arc::clone(&parts.registry), info, tally, stop.clone(), ended.clone());
+    let (drained, ()) = tokio::join!(working, telling);
+    drained.context("taking jobs")
 }
