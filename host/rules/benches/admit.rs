@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use xnovu_domain::{Event, Micros};
-use xnovu_rules::{Limits, Rules, Ruling, Runtime, RuntimeOptions, Workbench};
+use xnovu_rules::{ChildCompiler, Compiler, Limits, Rules, Ruling, Runtime, RuntimeOptions, Workbench};
 
 /// Evaluations before anything is measured.
 const WARM_UP: usize = 2_000;
@@ -66,7 +66,7 @@ fn native() -> Vec<Duration> {
 }
 
 fn fresh(wasm: &[u8], cache: &std::path::Path) -> Vec<Duration> {
-    let trial = Workbench::open(cache).unwrap().trial(wasm, &settings(), Limits::default()).unwrap();
+    let trial = Workbench::open(cache, compiler()).unwrap().trial(wasm, &settings(), Limits::default()).unwrap();
     let event = event();
     let first = trial.admit(event.clone());
     assert!(first.answer.is_ok(), "{:?}", first.answer);
@@ -83,8 +83,9 @@ fn threaded(wasm: &[u8], dir: &std::path::Path) -> Vec<Duration> {
         "[enterprises.\"*\"]\nplugin = \"typical\"\nconfig = { threshold = 100, tiers = [\"silver\", \"gold\"] }\n";
     fs::write(dir.join("plugins/bindings.toml"), binding).unwrap();
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-    let (runtime, report) =
-        tokio.block_on(Runtime::open(RuntimeOptions::new(dir.join("plugins"), dir.join("state/compiled")))).unwrap();
+    let (runtime, report) = tokio
+        .block_on(Runtime::open(RuntimeOptions::new(dir.join("plugins"), dir.join("state/compiled"), compiler())))
+        .unwrap();
     assert!(report.is_clean(), "{report}");
     let event = event();
     measure(
@@ -94,6 +95,10 @@ fn threaded(wasm: &[u8], dir: &std::path::Path) -> Vec<Duration> {
             assert!(matches!(ruling, Ruling::Ruled(_)), "{ruling:?}");
         },
     )
+}
+
+fn compiler() -> Compiler {
+    Compiler::Child(ChildCompiler::new(env!("CARGO_BIN_EXE_xnovu-rules-compiler"), [""; 0]))
 }
 
 fn settings() -> Value {

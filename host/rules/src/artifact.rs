@@ -3,23 +3,29 @@
 //! Owns the only `unsafe` of the crate: a compiled component is machine code, and running a forged one is running anything. Hence
 //! nothing is loaded that this host did not write itself. Each file begins with an HMAC-SHA256, under a key that never leaves this
 //! machine, over the digest of the component, the engine it was compiled for and the code; the name alone proves nothing. Directory
-//! 0700, key 0600, files written beside and renamed. A file is read whole and verified in memory, so that nothing which happens to
-//! it afterwards matters. Whatever is wrong with a file, the component is compiled anew.
+//! 0700, key 0600, files written beside and renamed. A file is read whole and verified in memory, and what runs is a private copy, so
+//! that nothing which happens to it afterwards matters. Whatever is wrong with a file, the component is compiled anew.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, KeyInit, Mac};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sha2::Sha256;
 use wasmtime::component::Component;
 
+use crate::compile::Code;
 use crate::engine::Engine;
 use crate::{Digest, private_file};
 
 /// Name of the key file, beside the cache directory.
 const KEY_FILE: &str = "artifact.key";
+
+/// Name of the file, in the cache directory, whose lock is the turn to compile.
+const LOCK_FILE: &str = "compile.lock";
 
 /// What the HMAC covers first, so that the key is of no use for anything else.
 const DOMAIN: &[u8] = b"xnovu compiled component 1";
@@ -33,15 +39,6 @@ pub(crate) struct Artifacts {
     key: [u8; KEY_BYTES],
 }
 
-/// Where a component's code came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Provenance {
-    /// From the cache.
-    Cached,
-    /// Compiled just now.
-    Compiled,
-}
-
 impl Artifacts {
     /// Opens or creates the directory, and the key in its parent.
     ///
@@ -49,31 +46,51 @@ impl Artifacts {
     /// Neither can be read or created.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
         private_file::create_dir(dir)?;
+        raise_file_limit();
         let key = open_key(&dir.parent().unwrap_or(Path::new(".")).join(KEY_FILE))?;
         Ok(Self { dir: dir.to_owned(), key })
     }
 
-    /// The code of a component, from the cache where that can be trusted, else compiled and put there.
-    ///
-    /// A cache that cannot be written is no failure; it is reported once here, and the code is used.
+    /// A component from the cache, if its code can be trusted. Then the component itself was checked before it was compiled.
+    pub(crate) fn find(&self, engine: &Engine, digest: Digest) -> Option<Component> {
+        let path = self.path(engine, digest);
+        let file = fs::read(&path).ok()?;
+        let found = self.verify(engine, digest, &file).and_then(|code| self.deserialize(engine, &code).ok());
+        if found.is_none() {
+            tracing::warn!(path = %path.display(), "a compiled component is not as this host left it; compiling it again");
+        }
+        found
+    }
+
+    /// A component from code that was compiled just now.
     ///
     /// # Errors
-    /// The component does not compile.
-    pub(crate) fn load(
-        &self,
-        engine: &Engine,
-        digest: Digest,
-        wasm: &[u8],
-    ) -> wasmtime::Result<(Component, Provenance)> {
+    /// It needs more of the pool than a component may.
+    pub(crate) fn adopt(&self, engine: &Engine, code: &Code) -> wasmtime::Result<Component> {
+        self.deserialize(engine, &Trusted(code.bytes()))
+    }
+
+    /// Keeps the code of a component that passed every check. A cache that cannot be written is no failure; it is reported here.
+    pub(crate) fn keep(&self, engine: &Engine, digest: Digest, code: &Code) {
         let path = self.path(engine, digest);
-        if let Some(component) = self.read(engine, digest, &path) {
-            return Ok((component, Provenance::Cached));
-        }
-        let code = engine.wasm().precompile_component(wasm)?;
-        if let Err(error) = self.write(engine, digest, &path, &code) {
+        let mac = self.mac(engine, digest, code.bytes()).finalize().into_bytes();
+        if let Err(error) = private_file::replace(&path, &[mac.as_slice(), code.bytes()]) {
             tracing::warn!(path = %path.display(), %error, "a compiled component could not be kept");
         }
-        Ok((deserialize(engine, &Trusted(&code))?, Provenance::Compiled))
+    }
+
+    /// Waits for the turn to compile. Of all processes with this cache one compiles at a time, so that together they take no more
+    /// memory than one, and so that what two of them need is compiled once. None: there is no such file system; then each for itself.
+    pub(crate) fn turn(&self) -> Option<Turn> {
+        let path = self.dir.join(LOCK_FILE);
+        let file = File::options().create(true).append(true).mode(0o600).open(&path);
+        match file.and_then(|file| file.lock().map(|()| file)) {
+            Ok(file) => Some(Turn(file)),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "no lock can be had; several processes may compile at once");
+                None
+            }
+        }
     }
 
     /// Removes the code of every component that is none of these, and of every engine that is not this one.
@@ -97,24 +114,10 @@ impl Artifacts {
         self.dir.join(format!("{digest}-{}.cwasm", engine.artifact_hash()))
     }
 
-    fn read(&self, engine: &Engine, digest: Digest, path: &Path) -> Option<Component> {
-        let file = fs::read(path).ok()?;
-        let loaded = self.verify(engine, digest, &file).and_then(|code| deserialize(engine, &code).ok());
-        if loaded.is_none() {
-            tracing::warn!(path = %path.display(), "a compiled component is not as this host left it; compiling it again");
-        }
-        loaded
-    }
-
     fn verify<'a>(&self, engine: &Engine, digest: Digest, file: &'a [u8]) -> Option<Trusted<'a>> {
         let (mac, code) = file.split_at_checked(MAC_BYTES)?;
         self.mac(engine, digest, code).verify_slice(mac).ok()?;
         Some(Trusted(code))
-    }
-
-    fn write(&self, engine: &Engine, digest: Digest, path: &Path, code: &[u8]) -> io::Result<()> {
-        let mac = self.mac(engine, digest, code).finalize().into_bytes();
-        private_file::replace(path, &[mac.as_slice(), code])
     }
 
     fn mac(&self, engine: &Engine, digest: Digest, code: &[u8]) -> Hmac<Sha256> {
@@ -127,15 +130,45 @@ impl Artifacts {
     }
 }
 
-/// Code this process compiled, or verified to be code this host compiled.
+/// The turn to compile. It ends when this is dropped, or its process dies.
+pub(crate) struct Turn(#[expect(dead_code, reason = "an open file is the lock")] File);
+
+/// Code this host compiled: just now, or found under its MAC.
 struct Trusted<'a>(&'a [u8]);
 
+impl Artifacts {
+    /// Code in a private file without a name, mapped: pages nobody runs can be left to the system, and no path leads to the rest.
+    /// Where that cannot be had (a disk that is full, or mounted `noexec`), the code is copied into memory.
+    fn deserialize(&self, engine: &Engine, code: &Trusted<'_>) -> wasmtime::Result<Component> {
+        let mapped = tempfile::tempfile_in(&self.dir).and_then(|mut file| file.write_all(code.0).map(|()| file));
+        if let Ok(component) = mapped.map_err(Into::into).and_then(|file| map(engine, &file)) {
+            return Ok(component);
+        }
+        copy(engine, code)
+    }
+}
+
 #[allow(unsafe_code, reason = "running compiled code is what this file exists to guard")]
-fn deserialize(engine: &Engine, code: &Trusted<'_>) -> wasmtime::Result<Component> {
-    // SAFETY: the bytes are what `precompile_component` of this host produced. They are either still in the memory of the process
-    // that compiled them, or were found under an HMAC whose key only this host's files hold. They are copied, never mapped, so
-    // nobody can change them afterwards.
+fn copy(engine: &Engine, code: &Trusted<'_>) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes are what the compiler of this host produced. They are either still in the memory of a process that had them
+    // compiled, or were found under an HMAC whose key only this host's files hold. They are copied, so nobody can change them.
     unsafe { Component::deserialize(engine.wasm(), code.0) }
+}
+
+#[allow(unsafe_code, reason = "running compiled code is what this file exists to guard")]
+fn map(engine: &Engine, private: &File) -> wasmtime::Result<Component> {
+    let path = format!("/proc/self/fd/{}", private.as_raw_fd());
+    // SAFETY: as for `copy`, and the file has no name: it was created without one and only this process has it open. Whoever could
+    // still change it, through this process's entries in /proc, could as well write to its memory.
+    unsafe { Component::deserialize_file(engine.wasm(), path) }
+}
+
+/// Lets this process hold as many files as it may: each component that is mapped holds one.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Reads the key, or makes one. A key that others could read, or that is damaged, is replaced: what it vouched for is compiled again.

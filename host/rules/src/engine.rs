@@ -13,6 +13,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::capability::CAPABILITIES;
 use crate::limits::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};
 use crate::{Digest, threads};
 
@@ -63,7 +64,8 @@ impl Engine {
         &self.wasm
     }
 
-    /// What an artifact must have been compiled for to run here: the engine's version, its settings and this CPU.
+    /// What an artifact must have been compiled for, and its component checked against, to run here: the engine's version, its
+    /// settings and this CPU, this version of the host, the contract and the capabilities.
     pub(crate) fn artifact_hash(&self) -> Digest {
         self.artifact_hash
     }
@@ -72,6 +74,17 @@ impl Engine {
     pub(crate) fn running(&self) -> Running<'_> {
         self.ticker.running()
     }
+}
+
+/// An engine that only compiles: the same code, without the pool, for which a bounded process has no room.
+///
+/// # Errors
+/// The engine cannot be set up.
+pub(crate) fn compiler() -> wasmtime::Result<wasmtime::Engine> {
+    let mut config = code();
+    // One component at a time, on one thread: the host's other work comes first.
+    config.parallel_compilation(false);
+    wasmtime::Engine::new(&config)
 }
 
 fn config(rule_threads: u32) -> Config {
@@ -90,9 +103,15 @@ fn config(rule_threads: u32) -> Config {
         .linear_memory_keep_resident(RESIDENT_BYTES)
         .table_keep_resident(RESIDENT_BYTES)
         .pagemap_scan(Enabled::Auto);
+    let mut config = code();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// What decides how compiled code looks.
+fn code() -> Config {
     let mut config = Config::new();
     config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .consume_fuel(true)
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK_BYTES)
@@ -103,6 +122,10 @@ fn config(rule_threads: u32) -> Config {
 
 fn artifact_hash(engine: &wasmtime::Engine) -> Digest {
     let mut hasher = Sha256Hasher(Sha256::new());
+    (env!("CARGO_PKG_VERSION"), include_str!("../../../wit/rules.wit")).hash(&mut hasher);
+    for capability in &CAPABILITIES {
+        capability.name.hash(&mut hasher);
+    }
     engine.precompile_compatibility_hash().hash(&mut hasher);
     Digest::from_bytes(hasher.0.finalize().into())
 }
@@ -191,5 +214,6 @@ mod tests {
         assert_eq!(one.artifact_hash(), other.artifact_hash(), "the size of the pool is no matter of code");
         let plain = wasmtime::Engine::new(&Config::new()).unwrap();
         assert_ne!(one.artifact_hash(), artifact_hash(&plain), "fuel and epoch are");
+        assert_eq!(one.artifact_hash(), artifact_hash(&compiler().unwrap()), "what compiles makes what runs");
     }
 }

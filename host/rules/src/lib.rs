@@ -12,6 +12,7 @@ mod bindings;
 mod bindings_file;
 mod capability;
 mod clock;
+mod compile;
 mod digest;
 mod engine;
 mod event;
@@ -37,6 +38,7 @@ mod trial;
 
 pub use binding::{Binding, BindingState, Grants, RecipientGrant};
 pub use bindings_file::{BINDINGS_FILE, BindingsFile, Config, Entry, Subject};
+pub use compile::{ChildCompiler, CompileError, CompileLimits, Compiler, compile_as_child};
 pub use digest::{Digest, DigestError};
 pub use inspect::{Import, InspectError, Inspection, inspect};
 pub use limits::{LimitError, Limits};

@@ -84,8 +84,11 @@ impl Reload<'_> {
     }
 
     fn refuse(&mut self, name: &str, found: &FoundPlugin, error: &LoadError) -> Hinted {
-        let why = Hinted::new(error.to_string()).hint(build_hint(&self.found.dir, name));
-        self.after.refused.insert(found.digest, why.clone());
+        let hint = error.hint().map_or_else(|| build_hint(&self.found.dir, name), str::to_owned);
+        let why = Hinted::new(error.to_string()).hint(hint);
+        if error.is_lasting() {
+            self.after.refused.insert(found.digest, why.clone());
+        }
         why
     }
 

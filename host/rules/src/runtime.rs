@@ -22,7 +22,8 @@ use crate::scan::{FoundBindings, scan, scan_bindings};
 use crate::set::{Bound, Set};
 use crate::trial::Trial;
 use crate::{
-    Binding, BindingState, Broken, BrokenKind, Decided, FailurePolicy, Limits, Pin, Ruled, Rules, Ruling, threads,
+    Binding, BindingState, Broken, BrokenKind, Compiler, Decided, FailurePolicy, Limits, Pin, Ruled, Rules, Ruling,
+    threads,
 };
 
 /// Where rules lie and how they run.
@@ -32,6 +33,8 @@ pub struct RuntimeOptions {
     pub plugins_dir: PathBuf,
     /// Directory for compiled components and for those kept for retries. It is made private to this user; its parent holds the key.
     pub cache_dir: PathBuf,
+    /// Where components are compiled.
+    pub compiler: Compiler,
     /// Number of rule threads, at least 1. With one, an enterprise that uses all its time delays every other.
     pub threads: u32,
     /// What an evaluation may use where its binding does not say.
@@ -41,8 +44,9 @@ pub struct RuntimeOptions {
 impl RuntimeOptions {
     /// Two threads and the usual limits.
     #[must_use]
-    pub fn new(plugins_dir: impl Into<PathBuf>, cache_dir: impl Into<PathBuf>) -> Self {
-        Self { plugins_dir: plugins_dir.into(), cache_dir: cache_dir.into(), threads: 2, limits: Limits::default() }
+    pub fn new(plugins_dir: impl Into<PathBuf>, cache_dir: impl Into<PathBuf>, compiler: Compiler) -> Self {
+        let (plugins_dir, cache_dir) = (plugins_dir.into(), cache_dir.into());
+        Self { plugins_dir, cache_dir, compiler, threads: 2, limits: Limits::default() }
     }
 }
 
@@ -86,7 +90,7 @@ impl Runtime {
             return Err(OpenError::Bindings(why));
         }
         let inner = Inner {
-            sandbox: Arc::new(Sandbox::open(&options.cache_dir, options.threads)?),
+            sandbox: Arc::new(Sandbox::open(&options.cache_dir, options.compiler.clone(), options.threads)?),
             archive: Archive::open(&options.cache_dir)?,
             set: ArcSwap::default(),
             pinned: Pinned::default(),

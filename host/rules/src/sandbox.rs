@@ -8,10 +8,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use thiserror::Error;
-use wasmtime::component::Linker;
+use wasmtime::component::{Component, Linker};
 
-use crate::artifact::{Artifacts, Provenance};
+use crate::artifact::Artifacts;
 use crate::bindings::contract::RulesPre;
+use crate::compile::{CompileError, Compiler, words};
 use crate::engine::Engine;
 use crate::inspect::{InspectError, inspect};
 use crate::instance::{Conditions, Prepared, State, rehearse};
@@ -22,6 +23,7 @@ pub(crate) struct Sandbox {
     engine: Engine,
     linker: Linker<State>,
     artifacts: Artifacts,
+    compiler: Compiler,
     /// Images in use, so that the same component is not loaded twice. Who uses an image holds it; this does not.
     images: Mutex<HashMap<Digest, Weak<Image>>>,
 }
@@ -38,12 +40,40 @@ pub enum LoadError {
     /// It is refused for what it is.
     #[error(transparent)]
     Refused(#[from] InspectError),
-    /// It does not compile, or needs more of the pool than a component may.
-    #[error("it does not compile: {0}")]
-    Compile(String),
+    /// It does not compile within its limits, or needs more of the pool than a component may.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// It is larger than it may be.
+    #[error("it has {bytes} bytes; at most {limit} are allowed (limits.component_bytes)")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// What the limit is.
+        limit: u64,
+    },
     /// Its imports or exports have other types than the contract's.
     #[error("it does not fit the contract: {0}")]
     Link(String),
+}
+
+impl LoadError {
+    /// Whether the component itself is at fault, so that another attempt would end alike.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Compile(error) => error.is_lasting(),
+            Self::Refused(_) | Self::TooLarge { .. } | Self::Link(_) => true,
+        }
+    }
+
+    /// What mends it, where that is not plainly another build.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Compile(error) => error.hint(),
+            Self::Refused(_) | Self::TooLarge { .. } | Self::Link(_) => None,
+        }
+    }
 }
 
 /// The host cannot run components at all.
@@ -70,13 +100,13 @@ impl Sandbox {
     ///
     /// # Errors
     /// The engine cannot be set up or the directory cannot be used.
-    pub(crate) fn open(cache_dir: &Path, rule_threads: u32) -> Result<Self, SandboxError> {
+    pub(crate) fn open(cache_dir: &Path, compiler: Compiler, rule_threads: u32) -> Result<Self, SandboxError> {
         let engine = Engine::new(rule_threads).map_err(SandboxError::Engine)?;
         let mut linker = Linker::new(engine.wasm());
         capability::link(&mut linker).map_err(SandboxError::Engine)?;
         let artifacts = Artifacts::open(cache_dir)
             .map_err(|source| SandboxError::Cache { path: cache_dir.display().to_string(), source })?;
-        Ok(Self { engine, linker, artifacts, images: Mutex::default() })
+        Ok(Self { engine, linker, artifacts, compiler, images: Mutex::default() })
     }
 
     /// The image of a component: the one in use, the cached one, or a new one. Compiling takes tens of milliseconds or seconds.
@@ -88,16 +118,40 @@ impl Sandbox {
         if let Some(image) = self.in_use(digest) {
             return Ok(image);
         }
-        inspect(wasm)?.check()?;
-        let (component, provenance) =
-            self.artifacts.load(&self.engine, digest, wasm).map_err(|error| LoadError::Compile(words(&error)))?;
-        let linked = self.linker.instantiate_pre(&component).and_then(RulesPre::new);
-        let prepared = linked.map_err(|error| LoadError::Link(words(&error)))?;
-        rehearse(&self.engine, &prepared).map_err(|error| LoadError::Link(words(&error)))?;
-        tracing::debug!(%digest, cached = provenance == Provenance::Cached, "component loaded");
+        let found = self.artifacts.find(&self.engine, digest);
+        let cached = found.is_some();
+        let prepared = match found {
+            Some(component) => self.link(&component)?,
+            None => self.make(digest, wasm)?,
+        };
+        tracing::debug!(%digest, cached, "component loaded");
         let image = Arc::new(Image { digest, prepared });
         self.images().insert(digest, Arc::downgrade(&image));
         Ok(image)
+    }
+
+    /// Compiles a component that passes every check, and keeps its code.
+    fn make(&self, digest: Digest, wasm: &[u8]) -> Result<Prepared, LoadError> {
+        inspect(wasm)?.check()?;
+        let _turn = self.artifacts.turn();
+        // Whoever had the turn before may have compiled this very component.
+        if let Some(component) = self.artifacts.find(&self.engine, digest) {
+            return self.link(&component);
+        }
+        let code = self.compiler.compile(wasm)?;
+        let component = self
+            .artifacts
+            .adopt(&self.engine, &code)
+            .map_err(|error| LoadError::Compile(CompileError::Refused(words(&error))))?;
+        let prepared = self.link(&component)?;
+        rehearse(&self.engine, &prepared).map_err(|error| LoadError::Link(words(&error)))?;
+        self.artifacts.keep(&self.engine, digest, &code);
+        Ok(prepared)
+    }
+
+    fn link(&self, component: &Component) -> Result<Prepared, LoadError> {
+        let linked = self.linker.instantiate_pre(component).and_then(RulesPre::new);
+        linked.map_err(|error| LoadError::Link(words(&error)))
     }
 
     /// The image of that digest, if anybody holds it.
@@ -134,9 +188,4 @@ impl Image {
     pub(crate) fn digest(&self) -> Digest {
         self.digest
     }
-}
-
-/// The whole chain of an error of the engine on one line.
-fn words(error: &wasmtime::Error) -> String {
-    format!("{error:#}").replace('\n', " ")
 }

@@ -12,7 +12,7 @@ use xnovu_domain::{Event, Verdict};
 use crate::bindings_file::Config;
 use crate::instance::{Conditions, Outcome};
 use crate::sandbox::{Image, LoadError, Sandbox, SandboxError};
-use crate::{BrokenKind, Decided, Digest, Limits, LogLine};
+use crate::{BrokenKind, Compiler, Decided, Digest, Limits, LogLine};
 
 /// A sandbox without rule threads, to try components in.
 pub struct Workbench {
@@ -20,12 +20,12 @@ pub struct Workbench {
 }
 
 impl Workbench {
-    /// Opens a sandbox that keeps compiled components under `cache_dir`.
+    /// Opens a sandbox that compiles with `compiler` and keeps compiled components under `cache_dir`.
     ///
     /// # Errors
     /// The sandbox cannot be set up.
-    pub fn open(cache_dir: &Path) -> Result<Self, SandboxError> {
-        Ok(Self { sandbox: Arc::new(Sandbox::open(cache_dir, 1)?) })
+    pub fn open(cache_dir: &Path, compiler: Compiler) -> Result<Self, SandboxError> {
+        Ok(Self { sandbox: Arc::new(Sandbox::open(cache_dir, compiler, 1)?) })
     }
 
     /// Loads a component. Compiling may take seconds.
@@ -65,6 +65,10 @@ impl Trial {
         config: &serde_json::Value,
         limits: Limits,
     ) -> Result<Self, LoadError> {
+        let (bytes, limit) = (u64::try_from(wasm.len()).unwrap_or(u64::MAX), limits.component_bytes);
+        if bytes > limit {
+            return Err(LoadError::TooLarge { bytes, limit });
+        }
         let image = sandbox.load(wasm)?;
         Ok(Self { sandbox, image, config: Config::new(config), limits })
     }

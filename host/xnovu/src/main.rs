@@ -7,9 +7,14 @@ use std::process::ExitCode;
 use clap::Parser;
 use xnovu::cli::{Cli, run};
 
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    cli.run_alone().unwrap_or_else(|| serve(cli))
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn serve(cli: Cli) -> ExitCode {
     // Two libraries speak TLS and neither brings cryptography; the first to be installed stays.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    run(Cli::parse()).await
+    run(cli).await
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use xnovu_queue::{JobOptions, JobQueue, Ledger, Limits, MemoryQueue, RedisOptions, RedisQueue, Registry};
-use xnovu_rules::{Report, Runtime, RuntimeOptions};
+use xnovu_rules::{ChildCompiler, Compiler, Report, Runtime, RuntimeOptions};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
@@ -63,7 +63,7 @@ impl Parts {
         let gateway: Arc<dyn NotificationGateway> =
             Arc::new(NovuGateway::new(&config.novu).context("opening the client of Novu")?);
         let Opened { queue, registry, ledger } = open_queue(&config).await?;
-        let options = RuntimeOptions::new(&config.plugins, config.state.join("compiled"));
+        let options = RuntimeOptions::new(&config.plugins, config.state.join("compiled"), compiler());
         let (rules, report) = Runtime::open(options).await.context("opening the rules")?;
         let retractions = Arc::new(Retractions {
             store: Arc::clone(&store),
@@ -75,6 +75,13 @@ impl Parts {
         let rules = Arc::new(rules);
         Ok(Self { config, store, rules, report, gateway, queue, registry, ledger, retractions, clock, trail, metrics })
     }
+}
+
+/// This program, as the child process in which components are compiled.
+#[must_use]
+pub fn compiler() -> Compiler {
+    // The file may be replaced by a new version while this one runs; what this leads to stays the same.
+    Compiler::Child(ChildCompiler::new("/proc/self/exe", ["compile"]))
 }
 
 struct Opened {

@@ -4,7 +4,7 @@ use serde_json::json;
 use xnovu_rules::{InspectError, Limits, LoadError, Rules, inspect};
 
 use crate::support::components::{contract, stub};
-use crate::support::{A, Plugins, entry, event, failure, guests, hostile, refusal, ruled};
+use crate::support::{A, Plugins, compiler, entry, event, failure, guests, hostile, refusal, ruled};
 
 #[track_caller]
 fn refused_as(wasm: &[u8], want: &InspectError) {
@@ -62,7 +62,7 @@ fn another_series_of_the_contract_is_refused() {
 fn a_later_version_of_the_series_is_loaded() {
     let later = contract().replace("@0.1.0", "@0.1.9");
     let plugins = Plugins::new();
-    let bench = xnovu_rules::Workbench::open(&plugins.cache()).unwrap();
+    let bench = xnovu_rules::Workbench::open(&plugins.cache(), compiler()).unwrap();
     assert!(bench.trial(&stub(&[&later], "rules"), &json!({}), Limits::default()).is_ok());
 }
 
@@ -76,7 +76,7 @@ fn a_record_of_another_shape_is_refused_by_name() {
 #[test]
 fn a_stub_of_the_contract_loads_and_traps() {
     let plugins = Plugins::new();
-    let bench = xnovu_rules::Workbench::open(&plugins.cache()).unwrap();
+    let bench = xnovu_rules::Workbench::open(&plugins.cache(), compiler()).unwrap();
     let trial = bench.trial(&stub(&[&contract()], "rules"), &json!({}), Limits::default()).unwrap();
     assert_eq!(failure(trial.admit(event(A))).1, "it trapped: wasm `unreachable` instruction executed");
 }
@@ -106,7 +106,7 @@ fn a_truncated_component_is_refused() {
 #[test]
 fn a_component_with_flipped_bits_is_refused_or_stays_in_its_sandbox() {
     let bench_dir = Plugins::new();
-    let bench = xnovu_rules::Workbench::open(&bench_dir.cache()).unwrap();
+    let bench = xnovu_rules::Workbench::open(&bench_dir.cache(), compiler()).unwrap();
     let whole = stub(&[&contract()], "rules");
     let (mut refused, mut ran) = (0, 0);
     for at in (8..whole.len()).step_by(whole.len() / 60) {

@@ -2,6 +2,7 @@
 //!
 //! Owns the verbs, their flags and their exit codes. Never decides anything a verb is for.
 
+mod compile;
 mod config;
 mod daemon;
 mod dev;
@@ -58,6 +59,20 @@ enum Command {
     Config(config::ConfigCommand),
     /// Try everything on this machine: a local Supabase and Novu, daemon, worker and sample plugins in one process.
     Dev(dev::DevArgs),
+    /// Compile a component for the host, within bounds.
+    #[command(hide = true)]
+    Compile(compile::CompileArgs),
+}
+
+impl Cli {
+    /// Runs a command that must have its process to itself, with no other thread and no settings. None: it is no such command.
+    #[must_use]
+    pub fn run_alone(&self) -> Option<ExitCode> {
+        match &self.command {
+            Command::Compile(args) => Some(compile::run(args)),
+            _ => None,
+        }
+    }
 }
 
 /// Flags every long-running command has.
@@ -107,6 +122,7 @@ async fn dispatch(command: Command, layers: Layers, output: Output) -> anyhow::R
         Command::Plugin(plugin) => plugin::run(plugin, &layers, output).await,
         Command::Config(config) => Ok(config::run(&config, output)),
         Command::Dev(dev) => dev::run(dev, layers, output).await,
+        Command::Compile(args) => Ok(compile::run(&args)),
     }
 }
 

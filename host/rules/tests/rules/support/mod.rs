@@ -1,5 +1,6 @@
 //! What every test here needs: components, events, directories of plugins.
 
+pub(crate) mod bombs;
 mod build;
 pub(crate) mod components;
 pub(crate) mod guests;
@@ -11,7 +12,8 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 use xnovu_domain::{EnterpriseId, Event, Micros};
 use xnovu_rules::{
-    Broken, BrokenKind, Decided, Limits, Report, Ruled, Ruling, Runtime, RuntimeOptions, Trial, Tried, Workbench,
+    Broken, BrokenKind, ChildCompiler, CompileLimits, Compiler, Decided, Limits, Report, Ruled, Ruling, Runtime,
+    RuntimeOptions, Trial, Tried, Workbench,
 };
 
 /// The enterprise most tests are about.
@@ -41,12 +43,22 @@ pub(crate) fn event_with(enterprise: &str, payload: &Value) -> Event {
     Event::new(serde_json::from_value(row).unwrap(), Micros::from_millis(NOW_MS))
 }
 
+/// The compiler in a child process, as in earnest.
+pub(crate) fn compiler() -> Compiler {
+    Compiler::Child(child_compiler(CompileLimits { wall_s: 600, ..CompileLimits::default() }))
+}
+
+/// The same within these limits.
+pub(crate) fn child_compiler(limits: CompileLimits) -> ChildCompiler {
+    ChildCompiler { limits, ..ChildCompiler::new(env!("CARGO_BIN_EXE_xnovu-rules-compiler"), [""; 0]) }
+}
+
 /// One bench for all tests: compiling is the slow part, and it keeps what it compiled.
 fn workbench() -> &'static Workbench {
     static BENCH: OnceLock<Workbench> = OnceLock::new();
     BENCH.get_or_init(|| {
         let dir = build::target_dir().join("xnovu-test-cache/compiled");
-        Workbench::open(&dir).unwrap()
+        Workbench::open(&dir, compiler()).unwrap()
     })
 }
 
@@ -117,7 +129,7 @@ impl Plugins {
     }
 
     pub(crate) fn options(&self) -> RuntimeOptions {
-        RuntimeOptions::new(self.path(), self.cache())
+        RuntimeOptions::new(self.path(), self.cache(), compiler())
     }
 
     /// Every file under the cache directory whose name ends so.

@@ -4,7 +4,7 @@ use std::fs;
 
 use clap::Parser;
 use serde_json::{Value, json};
-use xnovu_rules::{Workbench, inspect};
+use xnovu_rules::{Compiler, Workbench, inspect};
 
 use super::project::Project;
 use super::*;
@@ -120,7 +120,7 @@ fn memory_beyond_the_first_is_whole(project: &Project, places: &Places) {
     put(project, "src/lib.rs", HUNGRY);
     put(project, "cases/hungry.json", r#"{"expect": {"admit": {"deliver": {}}}}"#);
     fs::write(project.component(), build::build(project, places, output()).unwrap()).unwrap();
-    let bench = Workbench::open(&places.state.join("compiled")).unwrap();
+    let bench = Workbench::open(&places.state.join("compiled"), Compiler::Here).unwrap();
     let reports = test::test(&bench, project).unwrap();
     let hungry = reports.iter().find(|report| report.name == "hungry").unwrap();
     assert_eq!(hungry.failures, Vec::<String>::new());
@@ -131,14 +131,14 @@ fn passes_on_wasip2(dir: &Path, places: &Places) {
     let wasm = build::build(&project, places, output()).unwrap();
     assert!(inspect(&wasm).unwrap().imports.iter().any(|import| import.name.starts_with("wasi:")));
     fs::write(project.component(), &wasm).unwrap();
-    let bench = Workbench::open(&places.state.join("compiled")).unwrap();
+    let bench = Workbench::open(&places.state.join("compiled"), Compiler::Here).unwrap();
     for report in test::test(&bench, &project).unwrap() {
         assert_eq!(report.failures, Vec::<String>::new(), "{}", report.name);
     }
 }
 
 fn failures_are_told(project: &Project, places: &Places) {
-    let bench = Workbench::open(&places.state.join("compiled")).unwrap();
+    let bench = Workbench::open(&places.state.join("compiled"), Compiler::Here).unwrap();
     let told = || -> Vec<(String, Vec<String>)> {
         let reports = test::test(&bench, project).unwrap();
         reports.into_iter().map(|report| (report.name, report.failures)).collect()

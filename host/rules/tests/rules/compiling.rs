@@ -1,0 +1,145 @@
+//! Compiling costs what it may cost and no more, happens once, and never in the host.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Barrier};
+use std::thread;
+
+use serde_json::json;
+use xnovu_rules::{
+    BrokenKind, ChildCompiler, CompileError, CompileLimits, Compiler, Limits, LoadError, Rules, Runtime,
+    RuntimeOptions, Workbench,
+};
+
+use crate::support::{A, B, Plugins, bombs, broken, child_compiler, entry, event, guests, ruled};
+
+/// More than any test here waits for on the slowest machine.
+const PATIENT: CompileLimits = CompileLimits { memory_bytes: 2 << 30, cpu_s: 100, wall_s: 600 };
+
+/// A component that costs many seconds and gigabytes.
+fn bomb() -> Vec<u8> {
+    bombs::branches(20, 12_000)
+}
+
+#[track_caller]
+fn refused(wasm: &[u8], limits: CompileLimits) -> CompileError {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Workbench::open(&dir.path().join("compiled"), Compiler::Child(child_compiler(limits))).unwrap();
+    match bench.trial(wasm, &json!({}), Limits::default()).map(drop) {
+        Err(LoadError::Compile(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_bomb_of_small_branches_is_within_the_size_limit() {
+    assert!((bomb().len() as u64) < Limits::default().component_bytes, "{}", bomb().len());
+}
+
+#[test]
+fn a_component_that_compiles_too_long_is_ended_by_its_processor_time() {
+    let error = refused(&bomb(), CompileLimits { cpu_s: 1, ..PATIENT });
+    assert_eq!(error, CompileError::Cpu(1));
+    assert_eq!(error.to_string(), "compiling it takes more than 1 s of processor time");
+    assert!(error.is_lasting() && error.hint().is_some_and(|hint| hint.contains("generated code")));
+}
+
+#[test]
+fn a_component_that_compiles_too_large_is_ended_by_its_memory() {
+    let limits = CompileLimits { memory_bytes: 250 << 20, ..PATIENT };
+    let error = refused(&bombs::branches(1, 60_000), limits);
+    assert_eq!(error, CompileError::Memory(250 << 20));
+    assert_eq!(error.to_string(), "compiling it takes more than 262144000 bytes of memory");
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Workbench::open(&dir.path().join("compiled"), Compiler::Child(child_compiler(limits))).unwrap();
+    assert!(bench.trial(guests::hostile(), &json!({}), Limits::default()).is_ok(), "a rule has room enough");
+}
+
+#[test]
+fn a_component_that_is_not_compiled_in_time_may_be_tried_again() {
+    let error = refused(&bomb(), CompileLimits { wall_s: 1, ..PATIENT });
+    assert_eq!(error, CompileError::Wall(1));
+    assert!(!error.is_lasting());
+}
+
+#[test]
+fn a_compiler_that_is_not_there_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = Compiler::Child(ChildCompiler::new("/nowhere/compiler", [""; 0]));
+    let bench = Workbench::open(&dir.path().join("compiled"), missing).unwrap();
+    let error = bench.trial(guests::hostile(), &json!({}), Limits::default()).err().unwrap();
+    assert!(error.to_string().starts_with("the compiler did not run: /nowhere/compiler: No such file"), "{error}");
+    assert!(!error.is_lasting());
+}
+
+#[test]
+fn a_component_above_its_size_limit_is_not_compiled() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = Compiler::Child(ChildCompiler::new("/nowhere/compiler", [""; 0]));
+    let bench = Workbench::open(&dir.path().join("compiled"), missing).unwrap();
+    let bytes = guests::hostile().len() as u64;
+    let limits = Limits { component_bytes: bytes - 1, ..Limits::default() };
+    let error = bench.trial(guests::hostile(), &json!({}), limits).err().unwrap();
+    assert_eq!(error, LoadError::TooLarge { bytes, limit: bytes - 1 });
+}
+
+#[tokio::test]
+async fn a_bomb_of_one_enterprise_leaves_the_others_alone() {
+    let plugins = Plugins::new();
+    plugins.put("bomb", "1.0.0", &bomb());
+    plugins.put("good", "1.0.0", guests::hostile());
+    plugins
+        .bind(&(entry(A, "bomb", "", "{}") + &entry(B, "good", "limits = { wall_ms = 10_000 }", "{ admit = \"ok\" }")));
+    let compiler = Compiler::Child(child_compiler(CompileLimits { cpu_s: 2, ..PATIENT }));
+    let options = RuntimeOptions { compiler, ..plugins.options() };
+    let (runtime, report) = Runtime::open(options).await.unwrap();
+    let report = report.to_string();
+    let want =
+        "plugin bomb: not loaded: compiling it takes more than 2 s of processor time\n  hint: a rule compiles in well";
+    assert!(report.contains(want), "{report}");
+    ruled(runtime.admit(event(B)).await);
+    let held = broken(runtime.admit(event(A)).await);
+    assert_eq!(held.kind, BrokenKind::NotLoaded);
+    assert!(held.reason.contains("processor time"), "{}", held.reason);
+    // What is known to be a bomb is not lit again by the next reload.
+    let again = runtime.reconcile().await.to_string();
+    assert!(again.contains(want), "{again}");
+}
+
+/// A compiler that notes each time it is started in a file, and its environment in another.
+fn noting(dir: &Path) -> (Compiler, PathBuf) {
+    let ChildCompiler { program, .. } = child_compiler(PATIENT);
+    let (script, notes) = (dir.join("compiler.sh"), dir.join("notes"));
+    let text = format!(
+        "#!/bin/sh\necho started >> {notes}\ntr '\\0' '\\n' < /proc/$$/environ >> {notes}\nexec {program} \"$@\"\n",
+        notes = notes.display(),
+        program = program.display()
+    );
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+    (Compiler::Child(ChildCompiler { program: script, arguments: Vec::new(), limits: PATIENT }), notes)
+}
+
+#[test]
+fn what_several_need_at_once_is_compiled_once_and_without_the_hosts_environment() {
+    const HOSTS: usize = 4;
+    let dir = tempfile::tempdir().unwrap();
+    let (compiler, notes) = noting(dir.path());
+    let cache = dir.path().join("state/compiled");
+    let together = Arc::new(Barrier::new(HOSTS));
+    let hosts: Vec<_> = (0..HOSTS)
+        .map(|_| {
+            let (together, compiler, cache) = (together.clone(), compiler.clone(), cache.clone());
+            thread::spawn(move || {
+                let bench = Workbench::open(&cache, compiler).unwrap();
+                together.wait();
+                bench.trial(guests::hostile(), &json!({}), Limits::default()).unwrap().digest()
+            })
+        })
+        .collect();
+    for host in hosts {
+        host.join().unwrap();
+    }
+    assert_eq!(fs::read_to_string(notes).unwrap(), "started\n");
+}

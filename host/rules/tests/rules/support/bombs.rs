@@ -1,0 +1,68 @@
+//! Components that are small and valid, and cost a compiler more than any rule does.
+
+use wasm_encoder::{BlockType, CodeSection, Function, FunctionSection, Instruction, Module, TypeSection, ValType};
+
+use super::components::{contract, stub};
+
+/// Values that live across every branch.
+const LOCALS: u32 = 40;
+
+/// A component that exports the contract and brings along that many functions of that many branches, which nothing calls.
+pub(crate) fn branches(functions: u32, branches: u32) -> Vec<u8> {
+    with_module(&module(functions, branches))
+}
+
+fn module(functions: u32, branches: u32) -> Module {
+    let mut types = TypeSection::new();
+    types.ty().function([ValType::I32], [ValType::I32]);
+    let (mut declared, mut code) = (FunctionSection::new(), CodeSection::new());
+    for _ in 0..functions {
+        declared.function(0);
+        code.function(&branchy(branches));
+    }
+    let mut module = Module::new();
+    module.section(&types).section(&declared).section(&code);
+    module
+}
+
+/// Each branch changes one of the values, so that all of them meet again after it.
+fn branchy(branches: u32) -> Function {
+    let mut function = Function::new([(LOCALS, ValType::I32)]);
+    for branch in 0..branches {
+        let local = 1 + branch % LOCALS;
+        for instruction in [
+            Instruction::LocalGet(0),
+            Instruction::I32Const(branch.cast_signed()),
+            Instruction::I32GtU,
+            Instruction::If(BlockType::Empty),
+            Instruction::LocalGet(1 + (branch * 7 + 3) % LOCALS),
+            Instruction::LocalGet(local),
+            Instruction::I32Add,
+            Instruction::LocalSet(local),
+            Instruction::End,
+        ] {
+            function.instruction(&instruction);
+        }
+    }
+    function.instruction(&Instruction::LocalGet(1)).instruction(&Instruction::End);
+    function
+}
+
+/// The stub of the contract with a core module appended, as a section of its own.
+fn with_module(module: &Module) -> Vec<u8> {
+    const CORE_MODULE_SECTION: u8 = 1;
+    let mut component = stub(&[&contract()], "rules");
+    component.push(CORE_MODULE_SECTION);
+    let bytes = module.as_slice();
+    leb128(&mut component, bytes.len());
+    component.extend_from_slice(bytes);
+    component
+}
+
+fn leb128(to: &mut Vec<u8>, mut number: usize) {
+    while number > 0x7f {
+        to.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    to.push(number as u8);
+}
