@@ -11,6 +11,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers of its API")]
 
 mod crashes;
+mod docs;
 mod edits;
 mod health;
 mod killed;
@@ -24,3 +25,4 @@ mod run;
 mod settings;
 mod support;
 mod takeover;
+mod units;

@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -71,7 +71,20 @@ impl IntoResponse for Failure {
         if let Some(hint) = self.hint {
             body["hint"] = hint.into();
         }
-        (self.status, Json(body)).into_response()
+        (self.status, Told(body)).into_response()
+    }
+}
+
+/// An answer as JSON on a line of its own, as a terminal likes it.
+#[derive(Debug, Clone)]
+pub struct Told<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Told<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_string(&self.0) {
+            Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text + "\n").into_response(),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        }
     }
 }
 
@@ -92,30 +105,30 @@ pub fn routes(process: Arc<Process>) -> Router {
         .with_state(process)
 }
 
-async fn status(State(process): State<Arc<Process>>) -> Json<Status> {
+async fn status(State(process): State<Arc<Process>>) -> Told<Status> {
     let state = if process.stop.is_cancelled() { "draining" } else { "running" };
-    Json(Status { role: process.role.to_string(), state: state.to_owned(), started: process.started.clone() })
+    Told(Status { role: process.role.to_string(), state: state.to_owned(), started: process.started.clone() })
 }
 
-async fn stop(State(process): State<Arc<Process>>) -> Json<Value> {
+async fn stop(State(process): State<Arc<Process>>) -> Told<Value> {
     tracing::info!("asked to stop");
     process.stop.cancel();
-    Json(json!({"state": "draining", "grace_ms": process.started.grace_ms}))
+    Told(json!({"state": "draining", "grace_ms": process.started.grace_ms}))
 }
 
 /// Pauses the queue for every worker of it, in this process and elsewhere.
-async fn pause(State(process): State<Arc<Process>>) -> Result<Json<Value>, Failure> {
+async fn pause(State(process): State<Arc<Process>>) -> Result<Told<Value>, Failure> {
     for queue in [QueueName::NotificationProcessing, QueueName::RuleExecution] {
         process.queue.pause(queue).await?;
     }
     tracing::info!("the queue is paused");
-    Ok(Json(json!({"paused": true})))
+    Ok(Told(json!({"paused": true})))
 }
 
-async fn resume(State(process): State<Arc<Process>>) -> Result<Json<Value>, Failure> {
+async fn resume(State(process): State<Arc<Process>>) -> Result<Told<Value>, Failure> {
     for queue in [QueueName::NotificationProcessing, QueueName::RuleExecution] {
         process.queue.resume(queue).await?;
     }
     tracing::info!("the queue is resumed");
-    Ok(Json(json!({"paused": false})))
+    Ok(Told(json!({"paused": false})))
 }
