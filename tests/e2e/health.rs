@@ -211,7 +211,8 @@ async fn a_plugin_that_does_not_load_degrades_and_does_not_fail_readiness() {
     let house = House::with(None, xnovu_standin::Options::default()).await;
     let broken = house.plugins().join("broken");
     std::fs::create_dir_all(&broken).unwrap();
-    std::fs::write(broken.join("plugin.toml"), "name = \"broken\"\nversion = \"1.0.0\"\ncontract = \"1\"\n").unwrap();
+    std::fs::write(broken.join("plugin.toml"), "name = \"broken\"\nversion = \"1.0.0\"\ndescription = \"Broken\"\n")
+        .unwrap();
     std::fs::write(broken.join("broken.wasm"), b"no component").unwrap();
     let bindings = format!("[enterprises.\"{}\"]\nplugin = \"broken\"\n", ENTERPRISES[1]);
     std::fs::write(house.plugins().join("bindings.toml"), bindings).unwrap();

@@ -18,6 +18,8 @@ mod killed;
 mod kinds;
 mod life;
 mod line;
+mod logs;
+mod metrics;
 mod outages;
 mod promises;
 mod rules;

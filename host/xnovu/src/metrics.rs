@@ -1,20 +1,35 @@
 //! Every metric, once.
 //!
-//! Owns the names, their help texts and their labels. Labels are bounded: enterprises come from the settings, everything else is a word of
-//! ours. Never carries a payload, a recipient or a reason.
+//! Owns the names, their help texts and their labels. Labels are bounded: enterprises by a limit, everything else is a word of ours. Never
+//! carries a payload, a recipient or the words of a rule.
+
+mod declare;
+mod enterprises;
+mod shown;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
-    core::Collector, process_collector::ProcessCollector,
+    Encoder, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry, TextEncoder,
 };
-use serde_json::{Value, json};
 use xnovu_domain::{Answer, EnterpriseId};
+use xnovu_queue::{Outcome, QueueName};
+use xnovu_rules::{Broken, BrokenKind, FailurePolicy};
 
-/// Seconds of the time from a row's last change to Novu's answer.
-const LATENCY_BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+pub use declare::Declared;
+pub use enterprises::OTHER;
+pub use shown::Shown;
+
+use declare::Declaring;
+use enterprises::Enterprises;
+
+/// Enterprises with a label of their own, unless told otherwise.
+pub const ENTERPRISES_MAX: usize = 200;
+
+/// Seconds from a row's last change, or from its time, to Novu's answer; the specification's buckets among them.
+const LATENCY_BUCKETS: &[f64] =
+    &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0];
 
 /// Seconds one evaluation takes.
 const RULE_BUCKETS: &[f64] = &[10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3];
@@ -22,74 +37,116 @@ const RULE_BUCKETS: &[f64] = &[10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3
 /// Fuel one evaluation uses.
 const FUEL_BUCKETS: &[f64] = &[1e3, 1e4, 5e4, 1e5, 5e5, 1e6, 5e6, 1e7];
 
+/// Where rules are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// In the daemon: may it be queued?
+    Admit,
+    /// In the worker: what is sent?
+    Transform,
+}
+
+impl Stage {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Admit => "admit",
+            Self::Transform => "transform",
+        }
+    }
+}
+
+/// Why something was thrown away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discard {
+    /// A notification, by the verdict of its rules or by the policy for rules that fail.
+    Verdict,
+    /// A hint: the lane of its enterprise was full. The sweep brings its row again.
+    LaneFull,
+    /// A batch of hints: the queue was full enough. The sweep brings its rows again.
+    QueueFull,
+}
+
 /// The metrics of this process.
 pub struct Metrics {
     registry: Registry,
+    declared: Vec<Declared>,
+    enterprises: Enterprises,
+    gauges: Gauges,
+    events: IntCounterVec,
     hints: IntCounterVec,
-    hints_dropped: IntCounter,
+    sweep_finds: IntCounterVec,
+    discarded: IntCounterVec,
     decisions: IntCounterVec,
-    rule_failures: IntCounterVec,
     rule_seconds: HistogramVec,
     rule_fuel: HistogramVec,
     outcomes: IntCounterVec,
     latency: Histogram,
+    attempts: IntCounterVec,
     novu_seconds: HistogramVec,
+    reconnects: IntCounter,
     store_failures: IntCounterVec,
     queue_failures: IntCounter,
     reaped: IntCounter,
     foreign_rows: IntCounter,
 }
 
+/// What is read off the process when somebody asks ([`Shown`]).
+struct Gauges {
+    build: IntGaugeVec,
+    daemon_uptime: GaugeVec,
+    daemon_healthy: IntGaugeVec,
+    worker_uptime: GaugeVec,
+    worker_healthy: IntGaugeVec,
+    ready: IntGaugeVec,
+    components: IntGaugeVec,
+    subscriptions: [IntGaugeVec; 4],
+    queue_notification: [IntGaugeVec; 4],
+    queue_jobs: IntGaugeVec,
+    queue_paused: IntGaugeVec,
+    bindings: IntGaugeVec,
+}
+
 impl Metrics {
-    /// All metrics at zero.
+    /// All metrics at zero, with [`ENTERPRISES_MAX`] enterprises of their own label.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        let registry = Registry::new();
-        // Fails only where it is registered twice.
-        let _ = registry.register(Box::new(ProcessCollector::for_self()));
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            register(&registry, IntCounterVec::new(Opts::new(name, help), labels))
-        };
-        let counter = |name: &str, help: &str| register(&registry, IntCounter::new(name, help));
-        let histograms = |name: &str, help: &str, labels: &[&str], buckets: &[f64]| {
-            register(&registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
-        };
-        let latency = HistogramOpts::new(
-            "xnovu_notification_latency_seconds",
-            "From the last change of a row to Novu's acceptance",
-        )
-        .buckets(LATENCY_BUCKETS.to_vec());
+        Self::with_enterprises(ENTERPRISES_MAX)
+    }
+
+    /// All metrics at zero, with that many enterprises of their own label; those that come later are [`OTHER`].
+    #[must_use]
+    #[rustfmt::skip]
+    pub fn with_enterprises(max: usize) -> Arc<Self> {
+        let mut d = Declaring::new();
+        let gauges = Gauges::declare(&mut d);
         Arc::new(Self {
-            hints: counters("xnovu_hints_total", "Rows heard of, by path", &["via"]),
-            hints_dropped: counter(
-                "xnovu_hints_dropped_total",
-                "Hints dropped under load; the sweep brings their rows again",
-            ),
-            decisions: counters("xnovu_decisions_total", "Verdicts of rules", &["enterprise_id", "stage", "verdict"]),
-            rule_failures: counters(
-                "xnovu_rule_failures_total",
-                "Evaluations without an answer",
-                &["enterprise_id", "stage", "kind"],
-            ),
-            rule_seconds: histograms("xnovu_rule_duration_seconds", "Time of one evaluation", &["stage"], RULE_BUCKETS),
-            rule_fuel: histograms("xnovu_rule_fuel", "Fuel of one evaluation", &["stage"], FUEL_BUCKETS),
-            outcomes: counters("xnovu_notifications_total", "Notifications by outcome", &["enterprise_id", "outcome"]),
-            latency: register(&registry, Histogram::with_opts(latency)),
-            novu_seconds: histograms(
-                "xnovu_novu_request_duration_seconds",
-                "Time of one call to Novu, by answer",
-                &["answer"],
-                LATENCY_BUCKETS,
-            ),
-            store_failures: counters("xnovu_store_failures_total", "Requests to the database that failed", &["what"]),
-            queue_failures: counter("xnovu_queue_failures_total", "Batches the queue did not take"),
-            reaped: counter("xnovu_reaped_total", "Rows brought back after their worker was gone"),
-            foreign_rows: counter(
-                "xnovu_foreign_processing_rows_total",
-                "Sightings of PROCESSING rows of another sender",
-            ),
-            registry,
+            enterprises: Enterprises::new(max),
+            gauges,
+            events: d.counters("xnovu_enterprise_events_total", &["enterprise_id", "event_type"], "Changes of notifications that Realtime told, by enterprise and kind of change"),
+            hints: d.counters("xnovu_hints_total", &["via"], "Hints at rows that may be owed, by path; a page of rows is one"),
+            sweep_finds: d.counters("xnovu_sweep_finds_total", &["enterprise_id"], "Notifications queued because the sweep found them: Realtime had not told of them, or nobody was listening"),
+            discarded: d.counters("xnovu_discarded_total", &["reason", "intentional"], "What was thrown away: notifications by a verdict (intentional), hints under load (not; the sweep brings their rows again)"),
+            decisions: d.counters("xnovu_decisions_total", &["enterprise_id", "stage", "verdict", "reason"], "Verdicts; the reason is rule, unbound, or how the rules failed to answer"),
+            rule_seconds: d.histograms("xnovu_rule_duration_seconds", &["stage"], "Time of one evaluation", RULE_BUCKETS),
+            rule_fuel: d.histograms("xnovu_rule_fuel", &["stage"], "Fuel of one evaluation", FUEL_BUCKETS),
+            outcomes: d.counters("xnovu_notifications_total", &["enterprise_id", "outcome"], "Notifications a worker has settled, by outcome"),
+            latency: d.histogram("xnovu_notification_latency_seconds", "From the last change of a row, or from its time where that is later, to Novu's answer", LATENCY_BUCKETS),
+            attempts: d.counters("xnovu_job_attempts_total", &["queue", "outcome"], "Attempts at jobs: done, retry (spends an attempt), later (spends none), fail"),
+            novu_seconds: d.histograms("xnovu_novu_request_duration_seconds", &["answer"], "Time of one call to Novu, by answer", LATENCY_BUCKETS),
+            reconnects: d.counter("xnovu_subscription_reconnects_total", "Connections lost, counted once for each enterprise on them"),
+            store_failures: d.counters("xnovu_store_failures_total", &["what"], "Requests to the database that failed"),
+            queue_failures: d.counter("xnovu_queue_failures_total", "Batches the queue did not take"),
+            reaped: d.counter("xnovu_reaped_total", "Rows brought back after their worker was gone"),
+            foreign_rows: d.counter("xnovu_foreign_processing_rows_total", "Sightings of PROCESSING rows of another sender"),
+            registry: d.registry,
+            declared: d.list,
         })
+    }
+
+    /// Every metric of ours, in the order of its declaration.
+    #[must_use]
+    pub fn declared(&self) -> &[Declared] {
+        &self.declared
     }
 
     /// The metrics in Prometheus's text format.
@@ -102,22 +159,9 @@ impl Metrics {
         String::from_utf8_lossy(&text).into_owned()
     }
 
-    /// What this process uses, as the health body shows it. Null where the system does not say.
-    #[must_use]
-    pub fn process(&self) -> Value {
-        let families = self.registry.gather();
-        let number = |name: &str| {
-            let family = families.iter().find(|family| family.name() == name)?;
-            let metric = family.get_metric().first()?;
-            Some(metric.get_counter().get_value() + metric.get_gauge().get_value())
-        };
-        json!({
-            "pid": std::process::id(),
-            "memory": {"rss": number("process_resident_memory_bytes"), "virtual": number("process_virtual_memory_bytes")},
-            "cpu": {"seconds": number("process_cpu_seconds_total")},
-            "threads": number("process_threads"),
-            "open_fds": number("process_open_fds"),
-        })
+    /// Realtime told of a change of this kind.
+    pub fn told(&self, enterprise: &EnterpriseId, event_type: &str) {
+        self.events.with_label_values(&[self.enterprises.label(enterprise), event_type]).inc();
     }
 
     /// A row was heard of.
@@ -125,32 +169,68 @@ impl Metrics {
         self.hints.with_label_values(&[via]).inc();
     }
 
-    /// A hint was dropped under load.
-    pub fn hint_dropped(&self) {
-        self.hints_dropped.inc();
+    /// A notification was queued because the sweep had found it.
+    pub fn swept_up(&self, enterprise: &EnterpriseId) {
+        self.sweep_finds.with_label_values(&[self.enterprises.label(enterprise)]).inc();
     }
 
-    /// Rules answered. `stage` is `admit` or `transform`.
-    pub fn ruled(&self, enterprise: &EnterpriseId, stage: &str, verdict: &str, took: Duration, fuel: u64) {
-        self.decisions.with_label_values(&[enterprise.as_str(), stage, verdict]).inc();
-        self.rule_seconds.with_label_values(&[stage]).observe(took.as_secs_f64());
+    /// Something was thrown away.
+    pub fn discarded(&self, what: Discard) {
+        let labels = match what {
+            Discard::Verdict => ["verdict", "true"],
+            Discard::LaneFull => ["lane-full", "false"],
+            Discard::QueueFull => ["queue-full", "false"],
+        };
+        self.discarded.with_label_values(&labels).inc();
+    }
+
+    /// Rules answered.
+    pub fn ruled(&self, enterprise: &EnterpriseId, stage: Stage, verdict: &str, took: Duration, fuel: u64) {
+        self.decided(enterprise, stage, verdict, "rule");
+        self.rule_seconds.with_label_values(&[stage.word()]).observe(took.as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a histogram does not need every unit of fuel")]
-        self.rule_fuel.with_label_values(&[stage]).observe(fuel as f64);
+        self.rule_fuel.with_label_values(&[stage.word()]).observe(fuel as f64);
     }
 
-    /// Rules did not answer.
-    pub fn broken(&self, enterprise: &EnterpriseId, stage: &str, kind: &str) {
-        self.rule_failures.with_label_values(&[enterprise.as_str(), stage, kind]).inc();
+    /// No rules are bound: the row passes as it is.
+    pub fn unbound(&self, enterprise: &EnterpriseId, stage: Stage) {
+        self.decided(enterprise, stage, "deliver", "unbound");
+    }
+
+    /// Rules did not answer, and what becomes of the notification.
+    pub fn broken(&self, enterprise: &EnterpriseId, stage: Stage, broken: &Broken) {
+        let verdict = match (broken.kind, broken.applied_policy()) {
+            (BrokenKind::InputTooLarge { .. }, _) => "fail",
+            (_, FailurePolicy::Hold) => "hold",
+            (_, FailurePolicy::Deliver) => "deliver",
+            (_, FailurePolicy::Drop) => "drop",
+        };
+        self.decided(enterprise, stage, verdict, broken.kind.word());
+    }
+
+    fn decided(&self, enterprise: &EnterpriseId, stage: Stage, verdict: &str, reason: &str) {
+        self.decisions.with_label_values(&[self.enterprises.label(enterprise), stage.word(), verdict, reason]).inc();
     }
 
     /// A notification reached an end of the line.
     pub fn ended(&self, enterprise: &EnterpriseId, outcome: &str) {
-        self.outcomes.with_label_values(&[enterprise.as_str(), outcome]).inc();
+        self.outcomes.with_label_values(&[self.enterprises.label(enterprise), outcome]).inc();
     }
 
     /// Novu accepted a notification.
     pub fn sent(&self, after: Duration) {
         self.latency.observe(after.as_secs_f64());
+    }
+
+    /// An attempt at a job of this queue has ended.
+    pub fn attempted(&self, queue: QueueName, outcome: &Outcome) {
+        let word = match outcome {
+            Outcome::Done(_) => "done",
+            Outcome::Retry { .. } => "retry",
+            Outcome::Later { .. } => "later",
+            Outcome::Fail { .. } => "fail",
+        };
+        self.attempts.with_label_values(&[queue.as_str(), word]).inc();
     }
 
     /// Novu was called.
@@ -190,23 +270,35 @@ impl Metrics {
     }
 }
 
-fn register<T: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<T>) -> T {
-    let metric = metric.expect("the names and labels in this file are valid");
-    registry.register(Box::new(metric.clone())).expect("every metric in this file has a name of its own");
-    metric
+impl Gauges {
+    #[rustfmt::skip]
+    fn declare(d: &mut Declaring) -> Self {
+        Self {
+            daemon_uptime: d.real_gauges("xnovu_daemon_uptime_seconds", &[], "How long the daemon runs"),
+            daemon_healthy: d.gauges("xnovu_daemon_healthy", &[], "Whether the daemon is healthy: 1 while /health says so, 0 while it is degraded or worse"),
+            worker_uptime: d.real_gauges("xnovu_worker_uptime_seconds", &[], "How long the worker runs"),
+            worker_healthy: d.gauges("xnovu_worker_healthy", &[], "Whether the worker is healthy: 1 while /health says so, 0 while it is degraded or worse"),
+            ready: d.gauges("xnovu_ready", &[], "Whether the process works and wants more: 1 while /readyz says 200"),
+            components: d.gauges("xnovu_component_healthy", &["component"], "Whether a part is healthy, as in components of /health"),
+            subscriptions: [
+                d.gauges("xnovu_subscriptions_total", &[], "Enterprises that should be subscribed"),
+                d.gauges("xnovu_subscriptions_active", &[], "Enterprises whose changes arrive"),
+                d.gauges("xnovu_subscriptions_failed", &[], "Enterprises whose subscription the server refuses"),
+                d.gauges("xnovu_subscriptions_reconnecting", &[], "Enterprises whose connection was lost and is not back yet"),
+            ],
+            queue_notification: [
+                d.gauges("xnovu_queue_notification_waiting", &[], "Jobs of notification-processing that wait, with and without a priority"),
+                d.gauges("xnovu_queue_notification_active", &[], "Jobs of notification-processing under way"),
+                d.gauges("xnovu_queue_notification_completed", &[], "Jobs of notification-processing that are done and still kept"),
+                d.gauges("xnovu_queue_notification_failed", &[], "Jobs of notification-processing that were given up and are still kept"),
+            ],
+            queue_jobs: d.gauges("xnovu_queue_jobs", &["queue", "state"], "Jobs by queue and state"),
+            queue_paused: d.gauges("xnovu_queue_paused", &["queue"], "Whether the queue is paused"),
+            bindings: d.gauges("xnovu_plugin_bindings", &["state"], "Bindings of enterprises to plugins: ready, last-good, not-loaded"),
+            build: d.gauges("xnovu_build_info", &["version"], "Always 1"),
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_decision_is_counted_where_a_reader_looks_for_it() {
-        let metrics = Metrics::new();
-        metrics.ruled(&"ent1".parse().unwrap(), "admit", "drop", Duration::from_micros(20), 40_000);
-        let text = metrics.text();
-        let want = r#"xnovu_decisions_total{enterprise_id="ent1",stage="admit",verdict="drop"} 1"#;
-        assert!(text.contains(want), "{text}");
-        assert!(text.contains("xnovu_rule_duration_seconds_count{stage=\"admit\"} 1"), "{text}");
-    }
-}
+mod tests;

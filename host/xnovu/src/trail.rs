@@ -1,6 +1,6 @@
 //! What happened to each notification, for whoever watches.
 //!
-//! Owns the words in which the line is told to metrics and to `xnovu dev`. A watcher that is slow misses steps; the line never waits for
+//! Owns the words in which the line is told to the log and to `xnovu dev`. A watcher that is slow misses steps; the line never waits for
 //! one. Never carries a payload or a recipient.
 
 use std::time::Duration;
@@ -66,6 +66,77 @@ pub enum What {
     Cancelled,
 }
 
+impl What {
+    /// One line of the log. Reasons are words of rules and of Novu, who know the payload: they stand on the row and not here.
+    fn log(&self, enterprise: &EnterpriseId, notification: NotificationId) {
+        let (enterprise_id, notification_id) = (enterprise.as_str(), notification.get());
+        match self {
+            Self::Offered { plugin, priority } => {
+                let priority = priority.get();
+                tracing::debug!(
+                    event = "notification_queued",
+                    enterprise_id,
+                    notification_id,
+                    plugin,
+                    priority,
+                    "queued"
+                );
+            }
+            Self::Turned { plugin, verdict: verdict @ "drop", .. } => {
+                tracing::info!(
+                    event = "notification_dropped",
+                    enterprise_id,
+                    notification_id,
+                    plugin,
+                    verdict,
+                    "dropped"
+                );
+            }
+            Self::Turned { plugin, verdict, .. } => {
+                tracing::info!(
+                    event = "notification_deferred",
+                    enterprise_id,
+                    notification_id,
+                    plugin,
+                    verdict,
+                    "put off"
+                );
+            }
+            Self::Held { .. } => {
+                tracing::warn!(
+                    event = "notification_held",
+                    enterprise_id,
+                    notification_id,
+                    "held: the rules cannot answer"
+                );
+            }
+            Self::Sent { plugin, workflows, after, .. } => {
+                let (calls, latency_ms) = (workflows.len(), after.as_millis());
+                tracing::info!(
+                    event = "notification_sent",
+                    enterprise_id,
+                    notification_id,
+                    plugin,
+                    calls,
+                    latency_ms,
+                    "Novu accepted it"
+                );
+            }
+            Self::Failed { .. } => {
+                tracing::warn!(
+                    event = "notification_failed",
+                    enterprise_id,
+                    notification_id,
+                    "given up; error_details of the row says why"
+                );
+            }
+            Self::Cancelled => {
+                tracing::info!(event = "notification_cancelled", enterprise_id, notification_id, "taken back");
+            }
+        }
+    }
+}
+
 /// Where steps are told.
 #[derive(Debug, Clone)]
 pub struct Trail(broadcast::Sender<Step>);
@@ -79,6 +150,7 @@ impl Default for Trail {
 impl Trail {
     /// Tells a step to whoever watches.
     pub fn tell(&self, enterprise: &EnterpriseId, notification: NotificationId, what: What) {
+        what.log(enterprise, notification);
         // An error only says that nobody watches.
         let _ = self.0.send(Step { enterprise: enterprise.clone(), notification, what });
     }

@@ -3,7 +3,7 @@
 //! Owns the order of one enterprise's hints: they are taken together, their rows read in one request, judged side by side and offered in
 //! one batch.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,6 +18,7 @@ use xnovu_rules::{Broken, BrokenKind, FailurePolicy, Ruling};
 
 use super::seen::Seen;
 use super::{Admission, Entered};
+use crate::metrics::{Discard, Stage};
 use crate::source::{Hint, Via};
 use crate::telemetry::Chain;
 use crate::trail::What;
@@ -34,6 +35,8 @@ pub(super) struct Lane {
     seen: Seen,
     /// Whether hints were dropped since the last sweep was asked for.
     missed: Arc<AtomicBool>,
+    /// Rows of the batch under way that the sweep found and nothing else told of.
+    found: HashSet<NotificationId>,
 }
 
 /// What the rules make of a row.
@@ -45,7 +48,7 @@ enum Admitted {
 
 impl Lane {
     pub(super) fn new(admission: Arc<Admission>, enterprise: EnterpriseId, missed: Arc<AtomicBool>) -> Self {
-        Self { admission, enterprise, seen: Seen::default(), missed }
+        Self { admission, enterprise, seen: Seen::default(), missed, found: HashSet::new() }
     }
 
     pub(super) async fn run(mut self, mut hints: mpsc::Receiver<Entered>) {
@@ -61,18 +64,23 @@ impl Lane {
     }
 
     /// The rows of a batch as they are now. Rows a sweep has just read are taken as they are.
-    async fn read(&self, batch: impl Iterator<Item = Entered>) -> Vec<Notification> {
+    async fn read(&mut self, batch: impl Iterator<Item = Entered>) -> Vec<Notification> {
         let mut rows: HashMap<NotificationId, Notification> = HashMap::new();
         let mut ids = BTreeSet::new();
+        self.found.clear();
         for entered in batch {
             match entered.hint {
                 Hint::Id { id, .. } => {
                     ids.insert(id);
                 }
                 Hint::Rows { rows: read, via: Via::Reap, .. } => self.reap(read).await,
-                Hint::Rows { rows: read, .. } => rows.extend(read.into_iter().map(|row| (row.id, row))),
+                Hint::Rows { rows: read, via, .. } => {
+                    self.found.extend(read.iter().filter(|_| via == Via::Sweep).map(|row| row.id));
+                    rows.extend(read.into_iter().map(|row| (row.id, row)));
+                }
             }
         }
+        self.found.retain(|id| !ids.contains(id));
         let ids: Vec<NotificationId> = ids.into_iter().collect();
         if !ids.is_empty() {
             match self.admission.store.read(&self.enterprise, &ids).await {
@@ -97,7 +105,7 @@ impl Lane {
     async fn admit_all(&mut self, rows: Vec<Notification>) {
         let owed: Vec<Notification> = self.sort_out(rows).await;
         if self.admission.braked() {
-            self.admission.metrics.hint_dropped();
+            self.admission.metrics.discarded(Discard::QueueFull);
             return;
         }
         let mut owed = owed.into_iter();
@@ -151,11 +159,14 @@ impl Lane {
         let job = row.job();
         let event = Event::new(row.clone(), self.admission.clock.now());
         let admitted = match self.admission.rules.admit(event).await {
-            Ruling::Unbound => self.let_in(&row, &job, None, None),
+            Ruling::Unbound => {
+                self.admission.metrics.unbound(&self.enterprise, Stage::Admit);
+                self.let_in(&row, &job, None, None)
+            }
             Ruling::Ruled(ruled) => {
                 self.admission.metrics.ruled(
                     &self.enterprise,
-                    "admit",
+                    Stage::Admit,
                     ruled.answer.word(),
                     ruled.duration,
                     ruled.fuel,
@@ -164,7 +175,7 @@ impl Lane {
                 self.follow(&row, &job, ruled.answer, plugin).await
             }
             Ruling::Broken(broken) => {
-                self.admission.metrics.broken(&self.enterprise, "admit", broken.kind.word());
+                self.admission.metrics.broken(&self.enterprise, Stage::Admit, &broken);
                 self.despite(&row, &job, &broken).await
             }
         };
@@ -197,6 +208,7 @@ impl Lane {
     async fn turn_away(&self, row: &Notification, plugin: Option<String>, reason: Reason) -> Admitted {
         match self.admission.store.drop_seen(row, &reason).await {
             Ok(true) => {
+                self.admission.metrics.discarded(Discard::Verdict);
                 self.admission.trail.tell(&self.enterprise, row.id, What::Turned { plugin, verdict: "drop", reason });
                 Admitted::Settled
             }
@@ -236,7 +248,7 @@ impl Lane {
             (BrokenKind::InputTooLarge { .. }, _) => self.let_in(row, job, None, None),
             (_, FailurePolicy::Hold) => {
                 let reason = broken.reason.clone();
-                tracing::warn!(enterprise_id = %self.enterprise, notification_id = %row.id, kind = broken.kind.word(), "held: the rules cannot answer");
+                tracing::debug!(enterprise_id = %self.enterprise, notification_id = %row.id, kind = broken.kind.word(), "why it is held");
                 self.admission.trail.tell(&self.enterprise, row.id, What::Held { reason });
                 Admitted::Held
             }
@@ -258,6 +270,9 @@ impl Lane {
                 for ((offer, plugin), outcome) in offers.iter().zip(plugins).zip(outcomes) {
                     self.seen.offered(&offer.job, Instant::now(), self.admission.seen_for);
                     if outcome != Offered::Present {
+                        if self.found.contains(&offer.job.notification()) {
+                            self.admission.metrics.swept_up(&self.enterprise);
+                        }
                         let what = What::Offered { plugin, priority: offer.priority };
                         self.admission.trail.tell(&self.enterprise, offer.job.notification(), what);
                     }

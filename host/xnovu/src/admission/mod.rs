@@ -16,7 +16,7 @@ use xnovu_queue::JobQueue;
 use xnovu_rules::Rules;
 
 use crate::clock::Clock;
-use crate::metrics::Metrics;
+use crate::metrics::{Discard, Metrics};
 use crate::reaper::Reaper;
 use crate::retraction::Retractions;
 use crate::source::Hint;
@@ -91,9 +91,13 @@ impl Admission {
             Hint::Id { enterprise, via, .. } | Hint::Rows { enterprise, via, .. } => (enterprise, *via),
         };
         self.metrics.hinted(via.word());
+        if let Hint::Id { id, change: Some(change), .. } = &hint {
+            self.metrics.told(enterprise, change.word());
+            tracing::info!(component = "SubscriptionManager", event = "notification_received", enterprise_id = %enterprise, notification_id = id.get(), event_type = change.word(), "a change was told");
+        }
         let Some(door) = lanes.get(enterprise) else { return };
         if !door.admit(hint) {
-            self.metrics.hint_dropped();
+            self.metrics.discarded(Discard::LaneFull);
         }
     }
 

@@ -137,7 +137,7 @@ impl Bench {
     }
 
     async fn hint(&self, id: NotificationId) {
-        self.hints.send(Hint::Id { enterprise: enterprise(), id, via: Via::Realtime }).await.unwrap();
+        self.hints.send(Hint::Id { enterprise: enterprise(), id, via: Via::Realtime, change: None }).await.unwrap();
     }
 
     async fn sweep(&self, rows: Vec<xnovu_domain::Notification>, via: Via) {
@@ -368,7 +368,7 @@ async fn a_lane_is_bounded_in_hints_and_in_rows_and_notes_what_it_missed() {
     assert!(door.missed.load(std::sync::atomic::Ordering::Relaxed));
     drop(receiver.recv().await);
     assert!(door.admit(page(500)), "room is given back with the page");
-    let hint = || Hint::Id { enterprise: enterprise(), id, via: Via::Realtime };
+    let hint = || Hint::Id { enterprise: enterprise(), id, via: Via::Realtime, change: None };
     let entered = (0..super::LANE_HINTS_MAX + 10).filter(|_| door.admit(hint())).count();
     assert_eq!(entered, super::LANE_HINTS_MAX - 2, "two pages are in the lane");
 }

@@ -21,6 +21,7 @@ use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
 use crate::config::{Config, Layers, Mistakes};
+use crate::telemetry::LogFormat;
 use output::{Format, Output};
 
 /// Exit code of settings that are missing or wrong (EX_USAGE of sysexits.h).
@@ -133,7 +134,8 @@ fn settle(common: &CommonArgs, dev: bool, mut layers: Layers) -> anyhow::Result<
         layers.set_flag("DAEMON_LOG_LEVEL", Some("debug"));
     }
     let config = Config::read(&layers)?;
-    crate::telemetry::start(&config.log_level, dev || output::is_watched());
+    let format = if dev && config.log_format == LogFormat::Auto { LogFormat::Text } else { config.log_format };
+    crate::telemetry::start(&config.log_level, format, output::is_watched(), layers.get("NO_COLOR").is_some());
     for warning in &config.warnings {
         tracing::warn!(setting = warning.name, hint = warning.hint, "{} {}", warning.name, warning.what);
     }

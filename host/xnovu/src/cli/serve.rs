@@ -78,6 +78,7 @@ async fn run(parts: Parts, mut roles: Roles, stop: CancellationToken) -> anyhow:
         let routes = http::closed(http::routes(&health).merge(admin));
         http_tasks.spawn("admin", server::serve(socket, routes, http_stop.clone()));
     }
+    tracing::info!(event = "started", version = env!("CARGO_PKG_VERSION"), workers = roles.workers, "started");
     announce(&roles, &tasks, &http_tasks, &http_stop);
     let working = async {
         let workers = names.iter().map(|name| worker::serve::serve(&parts, name, &drained));
@@ -85,7 +86,7 @@ async fn run(parts: Parts, mut roles: Roles, stop: CancellationToken) -> anyhow:
     };
     let stopping = async {
         stop.cancelled().await;
-        tracing::info!("stopping");
+        tracing::info!(event = "stopping", "stopping");
         systemd::stopping();
         let late = tasks.wait(parts.config.graces.admission).await;
         drained.cancel();
@@ -135,7 +136,7 @@ fn report_end(late: &[&str], worked: Vec<anyhow::Result<xnovu_queue::Drained>>) 
         jobs += drained?.still_running;
     }
     if late.is_empty() && jobs == 0 {
-        tracing::info!("stopped");
+        tracing::info!(event = "stopped", "stopped");
         return Ok(ExitCode::SUCCESS);
     }
     tracing::error!(tasks = late.join(", "), jobs, "stopped before everything had ended");

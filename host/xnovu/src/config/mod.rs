@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use xnovu_domain::{EnterpriseId, Priorities};
 
+use crate::telemetry::LogFormat;
+
 pub use document::{env_example, markdown};
 pub use layers::{Layers, Origin};
 pub use mistakes::{Mistake, Mistakes};
@@ -50,6 +52,8 @@ pub struct Config {
     pub graces: Graces,
     /// `debug`, `info`, `warn` or `error`.
     pub log_level: String,
+    /// How a line of the log looks.
+    pub log_format: LogFormat,
     /// The plugins and their bindings.
     pub plugins: PathBuf,
     /// Whether a service manager waits for word of us (`NOTIFY_SOCKET`, which is its to set).

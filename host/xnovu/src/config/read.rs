@@ -11,6 +11,7 @@ use xnovu_domain::{EnterpriseId, Priorities, Priority};
 use super::settings as s;
 use super::table::{Fallback, Kind, Setting};
 use super::{Config, Graces, Jobs, Layers, Mistake, Mistakes, Novu, QueuePlace, Redis, Secret, Sources, Supabase};
+use crate::telemetry::LogFormat;
 
 /// Shortest token of the admin routes, in bytes.
 const ADMIN_TOKEN_BYTES_MIN: usize = 16;
@@ -76,6 +77,7 @@ impl Reader<'_> {
                 workers: self.millis(&s::XNOVU_WORKER_GRACE),
             },
             log_level: self.choice(&s::DAEMON_LOG_LEVEL),
+            log_format: LogFormat::named(&self.choice(&s::XNOVU_LOG_FORMAT)),
             plugins: self.text(&s::XNOVU_PLUGINS).into(),
             supervised: self.layers.get("NOTIFY_SOCKET").is_some(),
             state: state_dir(self.layers),

@@ -12,18 +12,21 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use xnovu_queue::JobQueue;
+use xnovu_queue::{JobQueue, QueueName};
 use xnovu_rules::{BindingState, Runtime};
 
 use crate::clock::Clock;
 use crate::daemon::Daemon;
 use crate::gateway::NotificationGateway;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Shown};
 use crate::parts::Parts;
 use crate::source::status::Subscriptions;
 use crate::store::NotificationStore;
 
 pub use look::{Look, QueueLook};
+
+/// The parts of a process, as the health body names them.
+pub const COMPONENTS: [&str; 6] = ["queue", "supabase", "novu", "ruleEngine", "subscriptions", "sweep"];
 
 /// A look that is older says nothing any more: whoever should look is stuck.
 const LOOK_KEPT: Duration = Duration::from_secs(10);
@@ -180,18 +183,51 @@ impl Health {
     }
 
     fn judge_with(&self, look: &Look, look_age: Duration) -> (Status, Vec<Trouble>) {
-        let set = self.rules.snapshot();
-        let states = set.bindings().map(|(_, binding)| matches!(binding.state, BindingState::Ready));
-        let bindings = states.fold((0, 0), |(ready, all), is_ready| (ready + usize::from(is_ready), all + 1));
+        let bindings = self.bindings();
         let failing = |daemon: &Daemon| daemon.sweeps.borrow().values().map(|report| report.errors.len()).max();
         judge(&Facts {
             draining: self.draining.is_cancelled(),
             look,
             look_age,
-            bindings,
+            bindings: (bindings[0].1, bindings.iter().map(|(_, bindings)| bindings).sum()),
             subscriptions: self.subscriptions(),
             sweeps_failing: self.daemon.as_ref().and_then(failing).unwrap_or(0),
         })
+    }
+
+    /// Shows in the metrics how the process is now.
+    pub fn show(&self) {
+        let (status, troubles) = self.judge();
+        let connections = |daemon: &Daemon| {
+            let lost = daemon.connections.borrow().values().map(|standing| u64::from(standing.reconnects)).sum();
+            (self.subscriptions(), lost)
+        };
+        let queues = self.last_look().queue.map(|look| {
+            vec![
+                (QueueName::NotificationProcessing, look.notification),
+                (QueueName::RuleExecution, look.rule_execution),
+            ]
+        });
+        self.metrics.show(&Shown {
+            uptime: self.uptime(),
+            healthy: status == Status::Healthy,
+            ready: status.is_ready(),
+            components: COMPONENTS.map(|one| (one, troubles.iter().all(|trouble| trouble.component != one))).to_vec(),
+            subscriptions: self.daemon.as_ref().map(connections),
+            queues: queues.unwrap_or_default(),
+            bindings: self.bindings(),
+        });
+    }
+
+    /// How many bindings stand where.
+    fn bindings(&self) -> Vec<(&'static str, usize)> {
+        let set = self.rules.snapshot();
+        let count = |wanted: fn(&BindingState) -> bool| set.bindings().filter(|(_, one)| wanted(&one.state)).count();
+        vec![
+            ("ready", count(|state| matches!(state, BindingState::Ready))),
+            ("last-good", count(|state| matches!(state, BindingState::LastGood { .. }))),
+            ("not-loaded", count(|state| matches!(state, BindingState::NotLoaded { .. }))),
+        ]
     }
 
     /// Looks again and again until `stop` is cancelled, and logs what changes.

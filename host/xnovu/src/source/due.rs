@@ -73,7 +73,7 @@ impl Due {
             // Bound to a variable so that the lock is not held while sending.
             let due = self.lock().take(self.clock.now());
             let Some((enterprise, id)) = due else { break };
-            if out.send(Hint::Id { enterprise, id, via: Via::Due }).await.is_err() {
+            if out.send(Hint::Id { enterprise, id, via: Via::Due, change: None }).await.is_err() {
                 return false;
             }
         }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use xnovu_domain::{EnterpriseId, Notification, NotificationId};
 
 pub use due::Due;
+pub use phoenix::ChangeKind;
 pub use status::{Connection, Connections, StatusSender};
 pub use supervisor::{Restarts, supervise};
 pub use sweep::{Search, SearchReport, Sweep, SweepReport, SweepRequests, SweepSettings};
@@ -61,6 +62,8 @@ pub enum Hint {
         id: NotificationId,
         /// Who told.
         via: Via,
+        /// What happened to it, where Realtime told.
+        change: Option<ChangeKind>,
     },
     /// These rows were just read through PostgREST.
     Rows {

@@ -64,6 +64,30 @@ pub struct Change {
     /// `notification_status` as the change left it.
     #[serde(default, rename = "notification_status", deserialize_with = "lenient")]
     pub status: Option<String>,
+    /// Whether it is new or was changed; not of the record but beside it.
+    #[serde(skip)]
+    pub kind: Option<ChangeKind>,
+}
+
+/// What happened to a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ChangeKind {
+    /// It is new.
+    Insert,
+    /// It was changed.
+    Update,
+}
+
+impl ChangeKind {
+    /// The word for metrics and logs, which is Realtime's.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Insert => "INSERT",
+            Self::Update => "UPDATE",
+        }
+    }
 }
 
 /// A value of the wanted form, or none.
@@ -133,9 +157,11 @@ fn change(payload: &str) -> Option<Event> {
     struct Data {
         #[serde(default)]
         record: Option<Change>,
+        #[serde(default, rename = "type", deserialize_with = "lenient")]
+        kind: Option<ChangeKind>,
     }
-    let body: Body = serde_json::from_str(payload).ok()?;
-    Some(Event::Change(body.data.record.unwrap_or_default()))
+    let Body { data } = serde_json::from_str(payload).ok()?;
+    Some(Event::Change(Change { kind: data.kind, ..data.record.unwrap_or_default() }))
 }
 
 /// Joins a channel that tells of new and changed notifications of these enterprises, at most [`FILTER_VALUES_MAX`].
@@ -191,11 +217,12 @@ mod tests {
         lines.map(frame).collect()
     }
 
-    fn change(id: i64, status: Option<&str>) -> Event {
+    fn change(id: i64, kind: ChangeKind) -> Event {
         Event::Change(Change {
             id: NotificationId::new(id).ok(),
             enterprise: "ent1".parse().ok(),
-            status: status.map(str::to_owned),
+            status: None,
+            kind: Some(kind),
         })
     }
 
@@ -217,7 +244,9 @@ mod tests {
             .collect();
         let ready = Event::System { extension: "postgres_changes".to_owned(), standing: Ok(()) };
         let ok = Event::Reply(Ok(()));
-        let want = [ok.clone(), ready, change(37, None), change(37, None), change(39, None), ok.clone(), ok];
+        let [new, edited, next] = [(37, ChangeKind::Insert), (37, ChangeKind::Update), (39, ChangeKind::Insert)]
+            .map(|(id, kind)| change(id, kind));
+        let want = [ok.clone(), ready, new, edited, next, ok.clone(), ok];
         assert_eq!(events, want);
     }
 
@@ -262,7 +291,7 @@ mod tests {
     fn a_record_without_what_identifies_it_is_a_change_without_it() {
         let cases = [
             (r#"{"data":{"errors":["Error 401: Unauthorized"]}}"#, Change::default()),
-            (r#"{"data":{"record":{},"old_record":{"id":1}}}"#, Change::default()),
+            (r#"{"data":{"record":{},"old_record":{"id":1},"type":"TRUNCATE"}}"#, Change::default()),
             (r#"{"data":{"record":{"id":-1,"enterprise_id":null,"notification_status":3}}}"#, Change::default()),
             (
                 r#"{"data":{"record":{"id":9007199254740993,"notification_status":"SENT","payload":{"id":1}}}}"#,
@@ -270,6 +299,7 @@ mod tests {
                     id: NotificationId::new(9_007_199_254_740_993).ok(),
                     enterprise: None,
                     status: Some("SENT".to_owned()),
+                    kind: None,
                 },
             ),
         ];

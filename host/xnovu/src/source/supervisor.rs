@@ -64,7 +64,13 @@ pub async fn supervise(
 
 fn report(source: &dyn EventSource, status: &StatusSender, error: SourceError, wait: Duration) {
     let error = format!("{:#}", anyhow::Error::from(error));
-    tracing::warn!(source = source.name(), error, wait_ms = wait.as_millis(), "connection lost, trying again");
+    tracing::warn!(
+        event = "subscription_lost",
+        source = source.name(),
+        error,
+        wait_ms = wait.as_millis(),
+        "connection lost, trying again"
+    );
     status.set_lost(source.enterprises(), &error);
 }
 

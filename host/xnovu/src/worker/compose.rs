@@ -47,6 +47,20 @@ pub enum Refusal {
     TooManyCalls(usize),
 }
 
+impl Refusal {
+    /// The same without words of the rules, who know the payload and may quote it.
+    #[must_use]
+    pub fn without_words(&self) -> String {
+        match self {
+            Self::ForeignWorkflow(_) => {
+                "a workflow is none of the enterprise's published workflows, and no grant allows it".to_owned()
+            }
+            Self::ForeignField(_) => "a field of the trigger is not granted".to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// One call, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PreparedCall {

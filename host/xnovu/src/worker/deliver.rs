@@ -12,6 +12,7 @@ use xnovu_queue::{Job, Outcome, SendRecord};
 use super::Worker;
 use super::compose::{compose, needs_workflows};
 use super::judge::{Course, Judgement, hold_wait};
+use crate::metrics::Discard;
 use crate::store::{Fence, Settlement, StoreError};
 use crate::telemetry::Chain;
 use crate::trail::What;
@@ -27,6 +28,27 @@ pub(super) struct Claimed<'a> {
     pub(super) row: Notification,
     /// Who may write to it.
     pub(super) fence: Fence,
+}
+
+/// Why something failed, in two versions. Rules and Novu know the payload and may quote it, so their words go to the row, where the payload
+/// stands anyway, and nowhere else.
+pub(super) struct Why {
+    /// For the row.
+    pub(super) told: String,
+    /// For the queue and the log: words of ours alone.
+    pub(super) kept: String,
+}
+
+impl Why {
+    /// Words of ours.
+    pub(super) fn ours(words: String) -> Self {
+        Self { told: words.clone(), kept: words }
+    }
+
+    /// The same after a few words of ours.
+    pub(super) fn after(self, words: &str) -> Self {
+        Self { told: format!("{words}: {}", self.told), kept: format!("{words}: {}", self.kept) }
+    }
 }
 
 impl Worker {
@@ -68,7 +90,7 @@ impl Worker {
             Course::Drop(reason) => self.retract(claimed, plugin, reason).await,
             Course::Defer { until, reason } => self.defer(claimed, plugin, until, reason).await,
             Course::Hold(reason) => self.hold(claimed, reason).await,
-            Course::Fail(reason) => self.fail(claimed, "transform", reason, fixed.as_ref()).await,
+            Course::Fail(reason) => self.fail(claimed, "transform", Why::ours(reason), fixed.as_ref()).await,
             Course::Send { messages, grants } => {
                 let row = &claimed.row;
                 let wanted: Vec<_> = messages.iter().map(|message| message.workflow_key.clone()).collect();
@@ -84,7 +106,10 @@ impl Worker {
                 };
                 match compose(&claimed.job.id, row, &messages, &own, &grants) {
                     Ok(calls) => self.send(claimed, judgement.stamp, calls, fixed, permit).await,
-                    Err(refusal) => self.fail(claimed, "transform", refusal.to_string(), fixed.as_ref()).await,
+                    Err(refusal) => {
+                        let why = Why { told: refusal.to_string(), kept: refusal.without_words() };
+                        self.fail(claimed, "transform", why, fixed.as_ref()).await
+                    }
                 }
             }
         }
@@ -133,21 +158,21 @@ impl Worker {
         &self,
         claimed: Claimed<'_>,
         stage: &str,
-        reason: String,
+        why: Why,
         record: Option<&SendRecord>,
     ) -> Outcome {
-        let mut details = Details::of(&claimed.row).with_error(stage, reason.clone(), self.store.database_now());
+        let mut details = Details::of(&claimed.row).with_error(stage, why.told.clone(), self.store.database_now());
         details.hold = None;
         super::send::remember(&mut details, record);
         let settlement = Settlement::Failed { details: details.to_value() };
-        match self.settle(&claimed, &settlement, What::Failed { reason: reason.clone() }, "failed").await {
-            Outcome::Done(_) => Outcome::Fail { error: reason },
+        match self.settle(&claimed, &settlement, What::Failed { reason: why.told }, "failed").await {
+            Outcome::Done(_) => Outcome::Fail { error: why.kept },
             other => other,
         }
     }
 
     pub(super) async fn changed_after_partial_send(&self, claimed: Claimed<'_>, record: Option<SendRecord>) -> Outcome {
-        self.fail(claimed, "transform", "changed after partial send".to_owned(), record.as_ref()).await
+        self.fail(claimed, "transform", Why::ours("changed after partial send".to_owned()), record.as_ref()).await
     }
 
     /// The rules cannot answer. The row stays PROCESSING: back to PENDING would come round as a change and be asked again at once.
@@ -159,7 +184,7 @@ impl Worker {
         details.hold = Some(Reason::from(reason.as_str()));
         self.trail.tell(&claimed.row.enterprise_id, claimed.row.id, What::Held { reason: reason.clone() });
         match self.store.release(&claimed.fence, Some(details.to_value())).await {
-            Ok(_) => later(hold_wait(since, now), format!("held: {reason}")),
+            Ok(_) => later(hold_wait(since, now), "held: the rules cannot answer"),
             Err(error) => self.store_failed("release", &error),
         }
     }
@@ -194,6 +219,9 @@ impl Worker {
         };
         if settled {
             self.metrics.ended(&row.enterprise_id, word);
+            if word == "dropped" {
+                self.metrics.discarded(Discard::Verdict);
+            }
             if let What::Sent { after, .. } = &what {
                 self.metrics.sent(*after);
             }

@@ -10,6 +10,7 @@ use xnovu_rules::{Broken, BrokenKind, Decided, Digest, FailurePolicy, Grants, Pi
 
 use super::Worker;
 use super::compose::unmapped;
+use crate::metrics::Stage;
 
 /// What is to be done with the row, and by whose word.
 pub(crate) struct Judgement {
@@ -41,11 +42,14 @@ impl Worker {
         let pin = fixed.and_then(pin);
         let grants = || self.rules.binding(&row.enterprise_id).map(|binding| binding.grants).unwrap_or_default();
         match self.rules.decide(event, pin.as_ref()).await {
-            Ruling::Unbound => Judgement { stamp: None, course: as_it_is(row) },
+            Ruling::Unbound => {
+                self.metrics.unbound(&row.enterprise_id, Stage::Transform);
+                Judgement { stamp: None, course: as_it_is(row) }
+            }
             Ruling::Ruled(ruled) => {
                 self.metrics.ruled(
                     &row.enterprise_id,
-                    "transform",
+                    Stage::Transform,
                     ruled.answer.verdict.word(),
                     ruled.duration,
                     ruled.fuel,
@@ -53,7 +57,7 @@ impl Worker {
                 Judgement { stamp: Some(ruled.stamp), course: course(row, ruled.answer, grants()) }
             }
             Ruling::Broken(broken) => {
-                self.metrics.broken(&row.enterprise_id, "transform", broken.kind.word());
+                self.metrics.broken(&row.enterprise_id, Stage::Transform, &broken);
                 Judgement { course: despite(row, &broken), stamp: broken.stamp }
             }
         }

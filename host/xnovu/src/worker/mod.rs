@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use xnovu_queue::{Job, Ledger, Outcome, Work};
+use xnovu_queue::{Job, Ledger, Outcome, QueueName, Work};
 use xnovu_rules::Rules;
 
 use crate::gateway::NotificationGateway;
@@ -52,7 +52,9 @@ pub struct Worker {
 #[async_trait]
 impl Work for Worker {
     async fn perform(&self, job: Job) -> Outcome {
-        self.deliver(&job).await
+        let outcome = self.deliver(&job).await;
+        self.metrics.attempted(QueueName::NotificationProcessing, &outcome);
+        outcome
     }
 }
 

@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use xnovu_domain::{AcceptedChunk, Answer, Backoff, Details, Disposition, disposition};
+use xnovu_domain::{AcceptedChunk, Answer, Backoff, Details, Disposition, Micros, disposition};
 use xnovu_queue::{Call, CallState, Outcome, SendRecord};
 use xnovu_rules::Stamp;
 
 use super::Worker;
 use super::compose::PreparedCall;
-use super::deliver::Claimed;
+use super::deliver::{Claimed, Why};
 use crate::gateway::{Permit, TriggerCall, TriggerResult};
 use crate::store::Settlement;
 use crate::trail::What;
@@ -43,9 +43,9 @@ struct Sending<'a> {
 
 /// Why the calls ended before the last.
 enum Stop {
-    Refused(String),
-    Retry(String),
-    Postpone(Duration, String),
+    Refused(Why),
+    Retry(Why),
+    Postpone(Duration, Why),
     LeaseLost,
     Ledger(String),
     Store(crate::store::StoreError),
@@ -140,7 +140,10 @@ impl Worker {
                 continue;
             }
             self.keep_lease(sending).await?;
-            sending.permit.check().map_err(|not_now| Stop::Postpone(not_now.after, not_now.reason.to_string()))?;
+            sending
+                .permit
+                .check()
+                .map_err(|not_now| Stop::Postpone(not_now.after, Why::ours(not_now.reason.to_string())))?;
             self.mark(sending, index, CallState::Sending, 0).await?;
             let result = self.call(sending, index).await;
             self.judge_answer(sending, index, result).await?;
@@ -165,7 +168,8 @@ impl Worker {
     }
 
     async fn judge_answer(&self, sending: &mut Sending<'_>, index: usize, result: TriggerResult) -> Result<(), Stop> {
-        let why = result.detail.clone().unwrap_or_else(|| answer_in_words(&result.answer));
+        let kept = answer_in_words(&result.answer);
+        let why = Why { told: result.detail.clone().unwrap_or_else(|| kept.clone()), kept };
         match disposition(&result.answer, self.gateway.outage()) {
             Disposition::Accepted => {
                 // The last acceptance is written onto the row next; until then "sending" says what a reader must assume.
@@ -192,7 +196,7 @@ impl Worker {
             }
             Disposition::Locked => {
                 self.mark(sending, index, CallState::Fresh, 1).await?;
-                Err(Stop::Postpone(LOCKED_WAIT, format!("Novu refuses the key: {why}")))
+                Err(Stop::Postpone(LOCKED_WAIT, why.after("Novu refuses the key")))
             }
         }
     }
@@ -239,7 +243,7 @@ impl Worker {
             plugin: sending.plugin,
             workflows: sending.calls.iter().map(|call| call.workflow_key.clone()).collect(),
             recipients: sending.calls.iter().map(|call| call.recipients).sum(),
-            after: self.store.database_now().since(sending.claimed.job.id.episode()),
+            after: self.store.database_now().since(wanted_at(&sending.claimed)),
         };
         self.settle(&sending.claimed, &Settlement::Sent { details: details.to_value() }, what, "sent").await
     }
@@ -250,22 +254,28 @@ impl Worker {
             Stop::Refused(why) => self.fail(claimed, "trigger", why, Some(&record)).await,
             Stop::Retry(why) if claimed.job.last => self.fail(claimed, "trigger", why, Some(&record)).await,
             Stop::Retry(why) => match self.store.release(&claimed.fence, None).await {
-                Ok(_) => Outcome::Retry { error: why },
+                Ok(_) => Outcome::Retry { error: why.kept },
                 Err(error) => self.store_failed("release", &error),
             },
             Stop::Postpone(wait, why) => {
                 let waited = self.store.database_now().millis() - record.since_ms;
                 if waited >= i64::try_from(self.give_up_after.as_millis()).unwrap_or(i64::MAX) {
-                    let why = format!("gave up after {} s without a verdict of Novu: {why}", waited / 1_000);
+                    let why = why.after(&format!("gave up after {} s without a verdict of Novu", waited / 1_000));
                     return self.fail(claimed, "trigger", why, Some(&record)).await;
                 }
-                self.give_back(&claimed, wait, why).await
+                self.give_back(&claimed, wait, why.kept).await
             }
             Stop::LeaseLost => Outcome::Done("lease lost".to_owned()),
             Stop::Ledger(why) => self.give_back(&claimed, LEDGER_WAIT, why).await,
             Stop::Store(error) => self.store_failed("renew", &error),
         }
     }
+}
+
+/// When the row could have been sent first: at its last change, or at its time where that is later.
+fn wanted_at(claimed: &Claimed<'_>) -> Micros {
+    let changed = claimed.job.id.episode();
+    claimed.row.scheduled_for.map_or(changed, |due| due.max(changed))
 }
 
 /// Keeps on the row what the ledger knows: accepted calls by hash, and calls that may have been carried out.

@@ -15,10 +15,13 @@ settings! { PROCESS "Daemon and workers"
     DAEMON_LOG_LEVEL = Setting::new("log.level", Kind::Choice(&["debug", "info", "warn", "error", "trace"]), "what is logged")
         .or(Fallback::Text("info"))
         .aliases(&["LOG_LEVEL"]);
+    XNOVU_LOG_FORMAT = Setting::new("log.format", Kind::Choice(&["auto", "json", "text"]),
+        "how a line of the log looks; `auto` is text on a terminal and JSON elsewhere")
+        .or(Fallback::Text("auto"));
     SUBSCRIPTION_RECONNECT_DELAY = Setting::millis("realtime.reconnect_delay_ms", 1_000, 1, 30_000,
         "first wait before a reconnect; doubles with jitter up to 30 s, without an end");
-    SUBSCRIPTION_HEARTBEAT_INTERVAL = Setting::millis("realtime.heartbeat_ms", 25_000, 100, 60_000,
-        "time between two heartbeats of the Realtime socket");
+    SUBSCRIPTION_HEARTBEAT_INTERVAL = Setting::millis("realtime.heartbeat_ms", 5_000, 100, 60_000,
+        "time between two heartbeats of the Realtime socket, which is given up when it is silent for two");
     XNOVU_SWEEP_INTERVAL = Setting::millis("daemon.sweep_interval_ms", 30_000, 100, 3_600_000,
         "time between two sweeps of owed rows");
     WORKER_CONCURRENCY = Setting::number("worker.concurrency", 5, 1, 1_000, "jobs one worker performs at a time")

@@ -214,7 +214,7 @@ impl Link<'_> {
                 Effect::Send(text) => self.send(text).await?,
                 Effect::Hint(hint) => self.pass_on(hint),
                 Effect::Sweep(enterprises) => self.source.requests.ask(&enterprises),
-                Effect::Stand(enterprises, connection, None) => self.status.set(&enterprises, connection),
+                Effect::Stand(enterprises, connection, None) => self.stands(&enterprises, connection),
                 Effect::Stand(enterprises, connection, Some(why)) => self.refused(&enterprises, connection, &why),
             }
         }
@@ -233,6 +233,14 @@ impl Link<'_> {
         if let Err(mpsc::error::TrySendError::Full(Hint::Id { enterprise, .. })) = self.out.try_send(hint) {
             self.source.requests.ask(&[enterprise]);
         }
+    }
+
+    fn stands(&self, enterprises: &[EnterpriseId], connection: Connection) {
+        if connection == Connection::Subscribed {
+            let enterprises = enterprises.len();
+            tracing::info!(event = "subscribed", source = self.source.name, enterprises, "changes arrive");
+        }
+        self.status.set(enterprises, connection);
     }
 
     fn refused(&self, enterprises: &[EnterpriseId], connection: Connection, why: &str) {

@@ -238,6 +238,7 @@ fn told(enterprises: &[EnterpriseId], change: Change) -> Option<Effect> {
         enterprise,
         id,
         via: Via::Realtime,
+        change: change.kind,
     }))
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::source::ChangeKind;
 use serde_json::Value;
 use xnovu_domain::NotificationId;
 
@@ -92,6 +93,7 @@ fn change(id: Option<i64>, enterprise: Option<&str>, status: Option<&str>) -> Ev
         id,
         enterprise: enterprise.map(|id| id.parse().unwrap()),
         status: status.map(str::to_owned),
+        kind: Some(ChangeKind::Update),
     })
 }
 
@@ -258,7 +260,12 @@ async fn silence_from_one_heartbeat_to_the_next_is_death_and_any_frame_is_life()
 fn a_change_is_a_hint_an_echo_or_a_reason_to_sweep() {
     let hint = |id: i64| {
         let id = NotificationId::new(id).unwrap();
-        Some(Effect::Hint(Hint::Id { enterprise: "a".parse().unwrap(), id, via: Via::Realtime }))
+        Some(Effect::Hint(Hint::Id {
+            enterprise: "a".parse().unwrap(),
+            id,
+            via: Via::Realtime,
+            change: Some(ChangeKind::Update),
+        }))
     };
     let sweep = || Some(Effect::Sweep(group(&["a", "b"])));
     let cases = [

@@ -1,0 +1,109 @@
+use std::fmt::Write as _;
+
+use super::*;
+use crate::source::status::Subscriptions;
+use xnovu_queue::{Counts, QueueName};
+
+fn shown() -> Shown {
+    Shown {
+        uptime: Duration::from_secs(7),
+        healthy: true,
+        ready: true,
+        components: vec![("queue", true)],
+        subscriptions: Some((Subscriptions { total: 3, active: 2, failed: 1, reconnecting: 0 }, 4)),
+        queues: vec![(QueueName::NotificationProcessing, Counts { waiting: 9, failed: 1, ..Counts::default() })],
+        bindings: vec![("ready", 2)],
+    }
+}
+
+fn assert_says(text: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(text.lines().any(|said| said == *line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
+fn a_decision_is_counted_where_a_reader_looks_for_it() {
+    let metrics = Metrics::new();
+    let enterprise = "ent1".parse().unwrap();
+    metrics.ruled(&enterprise, Stage::Admit, "drop", Duration::from_micros(20), 40_000);
+    let broken = |kind, policy| Broken { kind, reason: "planted".to_owned(), policy, stamp: None };
+    metrics.broken(&enterprise, Stage::Transform, &broken(BrokenKind::Trap, FailurePolicy::Deliver));
+    metrics.broken(&enterprise, Stage::Transform, &broken(BrokenKind::TimedOut, FailurePolicy::Drop));
+    let text = metrics.text();
+    assert_says(
+        &text,
+        &[
+            r#"xnovu_decisions_total{enterprise_id="ent1",reason="rule",stage="admit",verdict="drop"} 1"#,
+            r#"xnovu_decisions_total{enterprise_id="ent1",reason="trap",stage="transform",verdict="deliver"} 1"#,
+            r#"xnovu_decisions_total{enterprise_id="ent1",reason="timed-out",stage="transform",verdict="hold"} 1"#,
+            r#"xnovu_rule_duration_seconds_count{stage="admit"} 1"#,
+        ],
+    );
+    assert!(!text.contains("planted"), "{text}");
+}
+
+#[test]
+fn enterprises_beyond_the_limit_share_a_label() {
+    let metrics = Metrics::with_enterprises(2);
+    for id in ["a", "b", "c", "d", "a"] {
+        metrics.ended(&id.parse().unwrap(), "sent");
+        metrics.told(&id.parse().unwrap(), "INSERT");
+    }
+    let text = metrics.text();
+    let line = |id, count| format!("xnovu_notifications_total{{enterprise_id=\"{id}\",outcome=\"sent\"}} {count}");
+    assert_says(&text, &[&line("a", 2), &line("b", 1), &line(OTHER, 2)]);
+    assert!(!text.contains("\"c\""), "{text}");
+}
+
+#[test]
+fn the_specifications_names_are_shown_by_a_daemon() {
+    let metrics = Metrics::new();
+    metrics.show(&shown());
+    let lines = [
+        "xnovu_daemon_uptime_seconds 7",
+        "xnovu_daemon_healthy 1",
+        "xnovu_subscriptions_total 3",
+        "xnovu_subscriptions_active 2",
+        "xnovu_subscriptions_failed 1",
+        "xnovu_subscriptions_reconnecting 0",
+        "xnovu_queue_notification_waiting 9",
+        "xnovu_queue_notification_active 0",
+        "xnovu_queue_notification_completed 0",
+        "xnovu_queue_notification_failed 1",
+        r#"xnovu_queue_jobs{queue="notification-processing",state="waiting"} 9"#,
+        "xnovu_subscription_reconnects_total 4",
+    ];
+    assert_says(&metrics.text(), &lines);
+    metrics.show(&shown());
+    assert_says(&metrics.text(), &lines);
+}
+
+#[test]
+fn a_worker_shows_no_daemon_and_a_silent_queue_no_numbers() {
+    let metrics = Metrics::new();
+    metrics.show(&Shown { subscriptions: None, ..shown() });
+    metrics.show(&Shown { subscriptions: None, healthy: false, queues: Vec::new(), ..shown() });
+    let text = metrics.text();
+    assert_says(&text, &["xnovu_worker_healthy 0", "xnovu_worker_uptime_seconds 7"]);
+    for absent in ["xnovu_daemon_", "xnovu_subscriptions_", "xnovu_queue_notification_", "xnovu_queue_jobs"] {
+        assert!(!text.contains(absent), "{absent} is in\n{text}");
+    }
+}
+
+/// The table of docs/observe.md, as it must be.
+fn table() -> String {
+    let mut table = "| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
+    for one in Metrics::new().declared() {
+        let labels = one.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+        let _ = writeln!(table, "| `{}` | {} | {labels} | {} |", one.name, one.kind, one.help);
+    }
+    table
+}
+
+#[test]
+fn the_documented_table_is_the_declared_one() {
+    let document = include_str!("../../../../docs/observe.md");
+    let table = table();
+    assert!(document.contains(&table), "the table of docs/observe.md must be:\n{table}");
+}
