@@ -14,6 +14,7 @@ mod ids;
 mod json;
 mod notification;
 mod priority;
+mod rule;
 mod rule_slot;
 mod time;
 mod verdict;
@@ -31,6 +32,7 @@ pub use notification::{
     CategoryRef, Notification, PriorityRef, PublishStatus, RowError, Standing, Status, WorkflowRef, parse_rows,
 };
 pub use priority::{Priorities, Priority, PriorityError};
+pub use rule::{Asleep, Draft, NotificationRule, RuleError, RuleWorkflow};
 pub use rule_slot::RuleSlot;
 pub use time::{Micros, TimeError};
 pub use verdict::{Message, REASON_BYTES_MAX, Reason, Verdict};

@@ -3,6 +3,7 @@
 //! Owns the shape of the row and what its state means: whether it is owed, when, and which episode it is in. A row that does not have
 //! the shape is reported by its id; it never spoils the rows beside it.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -191,10 +192,12 @@ impl Notification {
     }
 }
 
-/// A row that does not have the shape of a notification.
+/// A row that does not have the shape it should have.
 #[derive(Debug, Error)]
-#[error("row {} of ent_notification cannot be read", id.as_deref().unwrap_or("without an id"))]
+#[error("row {} of {table} cannot be read", id.as_deref().unwrap_or("without an id"))]
 pub struct RowError {
+    /// The table.
+    pub table: &'static str,
     /// The row's id as it stands in the answer, if there is one.
     pub id: Option<String>,
     /// What is wrong with it.
@@ -206,7 +209,10 @@ pub struct RowError {
 ///
 /// # Errors
 /// When the answer as a whole is no JSON array.
-pub fn parse_rows(body: &[u8]) -> Result<Vec<Result<Notification, RowError>>, serde_json::Error> {
+pub fn parse_rows<T: DeserializeOwned>(
+    table: &'static str,
+    body: &[u8],
+) -> Result<Vec<Result<T, RowError>>, serde_json::Error> {
     #[derive(Deserialize)]
     struct IdOnly<'a> {
         #[serde(borrow)]
@@ -215,6 +221,7 @@ pub fn parse_rows(body: &[u8]) -> Result<Vec<Result<Notification, RowError>>, se
     let rows: Vec<&RawValue> = serde_json::from_slice(body)?;
     let parse = |row: &RawValue| {
         serde_json::from_str(row.get()).map_err(|source| RowError {
+            table,
             id: serde_json::from_str::<IdOnly<'_>>(row.get()).ok().map(|row| row.id.get().to_owned()),
             source,
         })
@@ -226,6 +233,10 @@ pub fn parse_rows(body: &[u8]) -> Result<Vec<Result<Notification, RowError>>, se
 mod tests {
     use super::*;
 
+    fn parse(body: &[u8]) -> Vec<Result<Notification, RowError>> {
+        parse_rows("ent_notification", body).unwrap()
+    }
+
     fn row(changes: serde_json::Value) -> Notification {
         let mut row = serde_json::json!({
             "id": 7, "enterprise_id": "ent1", "name": "n", "notification_status": "PENDING", "publish_status": "PUBLISH",
@@ -235,7 +246,7 @@ mod tests {
         for (key, value) in changes.as_object().unwrap() {
             row[key] = value.clone();
         }
-        parse_rows(serde_json::json!([row]).to_string().as_bytes()).unwrap().remove(0).unwrap()
+        parse(serde_json::json!([row]).to_string().as_bytes()).remove(0).unwrap()
     }
 
     #[test]
@@ -283,7 +294,7 @@ mod tests {
         let mut bad = good.clone();
         bad["id"] = 8.into();
         bad["recipients"] = "nobody".into();
-        let rows = parse_rows(serde_json::json!([bad, good]).to_string().as_bytes()).unwrap();
+        let rows = parse(serde_json::json!([bad, good]).to_string().as_bytes());
         assert_eq!(rows[0].as_ref().unwrap_err().id.as_deref(), Some("8"));
         assert_eq!(rows[1].as_ref().unwrap().id.get(), 7);
     }
@@ -293,7 +304,7 @@ mod tests {
         assert_eq!(row(serde_json::json!({"payload": {"b": 1.50, "a": "é"}})).payload.get(), r#"{"a":"é","b":1.5}"#);
         let body = br#"[{"id":1,"enterprise_id":"e","name":"n","notification_status":"PENDING","publish_status":"PUBLISH","deactivated":false,
             "payload":{"z": 12345678901234567890.10, "a":1},"recipients":[],"created_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z"}]"#;
-        let rows = parse_rows(body).unwrap();
+        let rows = parse(body);
         assert_eq!(rows[0].as_ref().unwrap().payload.get(), r#"{"z": 12345678901234567890.10, "a":1}"#);
     }
 }

@@ -4,7 +4,7 @@
 //! same filter after its answer was lost changes nothing more. Values put into `or` and `in` are quoted; ids hold no character that would
 //! need it.
 
-use xnovu_domain::{EnterpriseId, JobId, LEASE, Micros, Notification, NotificationId};
+use xnovu_domain::{EnterpriseId, JobId, LEASE, Micros, Notification, NotificationId, RuleId};
 
 use super::Fence;
 
@@ -143,6 +143,32 @@ pub(crate) fn workflows(enterprise: &EnterpriseId, after: Option<i64>, limit: us
     filter
 }
 
+/// Rules that may fire, by id.
+pub(crate) fn rules(enterprise: &EnterpriseId, after: Option<RuleId>, limit: usize) -> Filter {
+    let mut filter = of(enterprise);
+    filter.push(("trigger_type", "in.(CRON,SCHEDULE)".to_owned()));
+    filter.push(("publish_status", "eq.PUBLISH".to_owned()));
+    filter.push(("deactivated", "is.false".to_owned()));
+    if let Some(after) = after {
+        filter.push(("id", format!("gt.{after}")));
+    }
+    filter.push(("order", "id.asc".to_owned()));
+    filter.push(("limit", limit.to_string()));
+    filter
+}
+
+/// One rule.
+pub(crate) fn rule(enterprise: &EnterpriseId, id: RuleId) -> Filter {
+    let mut filter = of(enterprise);
+    filter.push(("id", format!("eq.{id}")));
+    filter
+}
+
+/// The constraint that makes a row of a slot unique.
+pub(crate) fn unique_name() -> Filter {
+    vec![("on_conflict", "name,enterprise_id".to_owned())]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,6 +248,8 @@ mod tests {
             seen(&row, "PENDING"),
             claimed_as_seen(&row),
             workflows(&enterprise, Some(1), 1),
+            rules(&enterprise, None, 1),
+            rule(&enterprise, RuleId::new(1).unwrap()),
         ];
         for filter in filters {
             assert!(filter.contains(&("enterprise_id", "eq.ent1".to_owned())), "{}", text(&filter));

@@ -17,7 +17,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 use thiserror::Error;
-use xnovu_domain::{EnterpriseId, JobId, Micros, Notification, NotificationId, Reason, RowError, WorkflowKey};
+use xnovu_domain::{
+    Draft, EnterpriseId, JobId, Micros, Notification, NotificationId, NotificationRule, Reason, RowError, RuleId,
+    WorkflowKey,
+};
 
 /// Most ids one [`NotificationStore::read`] may ask for.
 pub const READ_IDS_MAX: usize = 100;
@@ -46,6 +49,24 @@ impl ReadRows {
         let good = self.rows.iter().map(|row| row.id);
         let bad = self.bad.iter().filter_map(|row| row.id.as_deref()?.parse().ok());
         good.chain(bad).max()
+    }
+}
+
+/// What a read of rules returned.
+#[derive(Debug, Default)]
+pub struct ReadRules {
+    /// The rules that could be read, by id.
+    pub rules: Vec<NotificationRule>,
+    /// The rows that could not.
+    pub bad: Vec<RowError>,
+}
+
+impl ReadRules {
+    /// The highest id in the answer, which is where the next page starts. None where the answer is empty or no row had a readable id.
+    #[must_use]
+    pub fn last_id(&self) -> Option<RuleId> {
+        let bad = self.bad.iter().filter_map(|row| row.id.as_deref()?.parse().ok());
+        self.rules.iter().map(|rule| rule.id).chain(bad).max()
     }
 }
 
@@ -253,6 +274,19 @@ pub trait NotificationStore: Send + Sync {
 
     /// Whether the database answers this key now, which any answer of the last second proves.
     async fn reach(&self) -> Result<(), StoreError>;
+    /// A page of the enterprise's published CRON and SCHEDULE rules, by id, without what they send. Only an empty page is the last.
+    async fn rules(
+        &self,
+        enterprise: &EnterpriseId,
+        after: Option<RuleId>,
+        limit: usize,
+    ) -> Result<ReadRules, StoreError>;
+
+    /// One rule with what it sends, whatever its state. None: there is none, or it is another enterprise's.
+    async fn rule(&self, enterprise: &EnterpriseId, id: RuleId) -> Result<Option<NotificationRule>, StoreError>;
+
+    /// Makes a notification, unless its enterprise has one of that name. False: it has.
+    async fn make(&self, draft: &Draft) -> Result<bool, StoreError>;
 
     /// A stamp for a claim: unique in this process, strictly increasing, by the database's clock.
     fn stamp(&self) -> Micros;

@@ -10,23 +10,36 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use xnovu_domain::{EnterpriseId, JobId, LEASE, Micros, Notification, NotificationId, Reason, WorkflowKey, parse_rows};
+use xnovu_domain::{
+    Draft, EnterpriseId, JobId, LEASE, Micros, Notification, NotificationId, NotificationRule, Reason, RowError,
+    RuleId, WorkflowKey, parse_rows,
+};
 
 use super::filter::{self, Filter};
 use super::http::ClientError;
-use super::request::{Api, Request};
-use super::{Fence, NotificationStore, READ_IDS_MAX, ReadRows, Settlement, StoreError};
+use super::request::{Api, Request, Verb};
+use super::{Fence, NotificationStore, READ_IDS_MAX, ReadRows, ReadRules, Settlement, StoreError};
 use crate::clock::{Clock, Stamps};
 use crate::config::Supabase;
 
 const NOTIFICATIONS: &str = "ent_notification";
 const WORKFLOWS: &str = "ent_notification_workflow";
+const RULES: &str = "ent_notification_rule";
 
 /// The columns of a notification, and of what it points to.
 const COLUMNS: &str = "id,enterprise_id,name,notification_status,publish_status,deactivated,payload,recipients,channels,overrides,tags,\
     transaction_id,scheduled_for,processed_at,created_at,updated_at,error_details,retraction_reason,notification_rule_id,\
     workflow:ent_notification_workflow(workflow_key),category:typ_notification_category(code,path_text),\
     priority:typ_notification_priority(code)";
+
+/// The columns of a rule that say when it fires.
+const RULE_COLUMNS: &str = "id,enterprise_id,publish_status,deactivated,updated_at,notification_workflow_id,trigger_type,trigger_config,\
+    workflow:ent_notification_workflow(workflow_key,enterprise_id,publish_status,deactivated,updated_at)";
+
+/// The columns of a rule that is about to fire.
+const WHOLE_RULE_COLUMNS: &str = "id,enterprise_id,description,business_id,publish_status,deactivated,updated_at,notification_workflow_id,\
+    trigger_type,trigger_config,rule_payload,\
+    workflow:ent_notification_workflow(workflow_key,enterprise_id,publish_status,deactivated,updated_at,default_channels)";
 
 /// Workflows read at a time.
 const WORKFLOWS_PAGE: usize = 1_000;
@@ -50,10 +63,10 @@ impl Postgrest {
     }
 
     async fn rows(&self, what: &'static str, filter: &Filter) -> Result<ReadRows, StoreError> {
-        let request = Request { what, table: NOTIFICATIONS, select: COLUMNS, filter, patch: None };
+        let request = Request { what, table: NOTIFICATIONS, select: COLUMNS, filter, verb: Verb::Read };
         let (body, took) = self.api.ask_timed(&request).await?;
         let mut read = ReadRows { took: Some(took), ..ReadRows::default() };
-        for row in parse_rows(&body).map_err(|source| StoreError::Malformed { what, source })? {
+        for row in parse_rows(NOTIFICATIONS, &body).map_err(|source| StoreError::Malformed { what, source })? {
             match row {
                 Ok(row) => read.rows.push(row),
                 Err(error) => read.bad.push(error),
@@ -77,7 +90,7 @@ impl Postgrest {
     async fn write(&self, what: &'static str, filter: &Filter, columns: &Value) -> Result<bool, StoreError> {
         #[derive(Deserialize)]
         struct Written {}
-        let request = Request { what, table: NOTIFICATIONS, select: "id", filter, patch: Some(columns) };
+        let request = Request { what, table: NOTIFICATIONS, select: "id", filter, verb: Verb::Update(columns) };
         let written: Vec<Written> = parse(what, &self.api.ask(&request).await?)?;
         Ok(!written.is_empty())
     }
@@ -153,9 +166,10 @@ impl NotificationStore for Postgrest {
         let what = "claim a notification";
         let columns = json!({"notification_status": "PROCESSING", "transaction_id": job, "processed_at": stamp});
         let filter = filter::claimable(job, stamp);
-        let request = Request { what, table: NOTIFICATIONS, select: COLUMNS, filter: &filter, patch: Some(&columns) };
+        let request =
+            Request { what, table: NOTIFICATIONS, select: COLUMNS, filter: &filter, verb: Verb::Update(&columns) };
         let body = self.api.ask(&request).await?;
-        let rows = parse_rows(&body).map_err(|source| StoreError::Malformed { what, source })?;
+        let rows = parse_rows(NOTIFICATIONS, &body).map_err(|source| StoreError::Malformed { what, source })?;
         rows.into_iter().next().transpose().map_err(|source| StoreError::Row { what, source })
     }
 
@@ -210,7 +224,8 @@ impl NotificationStore for Postgrest {
         let (mut keys, mut after) = (BTreeSet::new(), None);
         loop {
             let filter = filter::workflows(enterprise, after, WORKFLOWS_PAGE);
-            let request = Request { what, table: WORKFLOWS, select: "id,workflow_key", filter: &filter, patch: None };
+            let request =
+                Request { what, table: WORKFLOWS, select: "id,workflow_key", filter: &filter, verb: Verb::Read };
             let page: Vec<Workflow> = parse(what, &self.api.ask(&request).await?)?;
             let Some(last) = page.last() else { return Ok(keys) };
             after = Some(last.id);
@@ -220,6 +235,46 @@ impl NotificationStore for Postgrest {
 
     async fn reach(&self) -> Result<(), StoreError> {
         self.api.reach(NOTIFICATIONS).await
+    }
+
+    async fn rules(
+        &self,
+        enterprise: &EnterpriseId,
+        after: Option<RuleId>,
+        limit: usize,
+    ) -> Result<ReadRules, StoreError> {
+        let what = "read rules";
+        let filter = filter::rules(enterprise, after, limit);
+        let request = Request { what, table: RULES, select: RULE_COLUMNS, filter: &filter, verb: Verb::Read };
+        let body = self.api.ask(&request).await?;
+        let mut read = ReadRules::default();
+        for row in parse_rows(RULES, &body).map_err(|source| StoreError::Malformed { what, source })? {
+            match row {
+                Ok(rule) => read.rules.push(rule),
+                Err(error) => read.bad.push(error),
+            }
+        }
+        Ok(read)
+    }
+
+    async fn rule(&self, enterprise: &EnterpriseId, id: RuleId) -> Result<Option<NotificationRule>, StoreError> {
+        let what = "read a rule";
+        let filter = filter::rule(enterprise, id);
+        let request = Request { what, table: RULES, select: WHOLE_RULE_COLUMNS, filter: &filter, verb: Verb::Read };
+        let body = self.api.ask(&request).await?;
+        let rows: Vec<Result<NotificationRule, RowError>> =
+            parse_rows(RULES, &body).map_err(|source| StoreError::Malformed { what, source })?;
+        rows.into_iter().next().transpose().map_err(|source| StoreError::Row { what, source })
+    }
+
+    async fn make(&self, draft: &Draft) -> Result<bool, StoreError> {
+        #[derive(Deserialize)]
+        struct Made {}
+        let what = "make a notification";
+        let (filter, verb) = (filter::unique_name(), Verb::InsertNew(draft));
+        let request = Request { what, table: NOTIFICATIONS, select: "id", filter: &filter, verb };
+        let made: Vec<Made> = parse(what, &self.api.ask(&request).await?)?;
+        Ok(!made.is_empty())
     }
 
     fn stamp(&self) -> Micros {

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use xnovu_domain::{Backoff, ClockOffset, Micros};
+use xnovu_domain::{Backoff, ClockOffset, Draft, Micros};
 
 use super::StoreError;
 use super::filter::{self, Filter};
@@ -67,8 +67,19 @@ pub(super) struct Request<'a> {
     pub(super) select: &'static str,
     /// The condition.
     pub(super) filter: &'a Filter,
-    /// The columns to be written; None reads.
-    pub(super) patch: Option<&'a Value>,
+    /// What is done.
+    pub(super) verb: Verb<'a>,
+}
+
+/// What is done with the rows.
+#[derive(Clone, Copy)]
+pub(super) enum Verb<'a> {
+    /// They are read.
+    Read,
+    /// These columns are written.
+    Update(&'a Value),
+    /// A row is made, unless there is one with the same values in the columns that `on_conflict` of the filter names.
+    InsertNew(&'a Draft),
 }
 
 impl Api {
@@ -118,7 +129,7 @@ impl Api {
             return Ok(());
         }
         let filter = filter::no_rows();
-        let request = Request { what: "reach the database", table, select: "id", filter: &filter, patch: None };
+        let request = Request { what: "reach the database", table, select: "id", filter: &filter, verb: Verb::Read };
         self.send(&request).await.map(drop).map_err(|(error, _)| error)
     }
 
@@ -152,15 +163,19 @@ impl Api {
 
     fn build(&self, request: &Request<'_>) -> reqwest::RequestBuilder {
         let url = format!("{}/{}", self.base, request.table);
-        let (method, profile) = match request.patch {
-            None => (Method::GET, "accept-profile"),
-            Some(_) => (Method::PATCH, "content-profile"),
+        let (method, profile) = match request.verb {
+            Verb::Read => (Method::GET, "accept-profile"),
+            Verb::Update(_) => (Method::PATCH, "content-profile"),
+            Verb::InsertNew(_) => (Method::POST, "content-profile"),
         };
         let builder = self.client.request(method, url).header(profile, SCHEMA);
         let builder = builder.query(&[("select", request.select)]).query(request.filter);
-        match request.patch {
-            None => builder,
-            Some(columns) => builder.header("prefer", "return=representation").json(columns),
+        match request.verb {
+            Verb::Read => builder,
+            Verb::Update(columns) => builder.header("prefer", "return=representation").json(columns),
+            Verb::InsertNew(row) => {
+                builder.header("prefer", "return=representation,resolution=ignore-duplicates").json(row)
+            }
         }
     }
 

@@ -2,10 +2,10 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use xnovu_domain::{JobId, Notification, Reason, WorkflowKey};
+use xnovu_domain::{Draft, JobId, Notification, NotificationRule, Reason, RuleId, WorkflowKey};
 
 use super::*;
-use crate::store::{Fence, Settlement};
+use crate::store::{Fence, ReadRules, Settlement};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -174,6 +174,18 @@ impl NotificationStore for Rows {
     }
 
     async fn workflows(&self, _: &EnterpriseId) -> Result<BTreeSet<WorkflowKey>, StoreError> {
+        not_asked()
+    }
+
+    async fn rules(&self, _: &EnterpriseId, _: Option<RuleId>, _: usize) -> Result<ReadRules, StoreError> {
+        not_asked()
+    }
+
+    async fn rule(&self, _: &EnterpriseId, _: RuleId) -> Result<Option<NotificationRule>, StoreError> {
+        not_asked()
+    }
+
+    async fn make(&self, _: &Draft) -> Result<bool, StoreError> {
         not_asked()
     }
 
