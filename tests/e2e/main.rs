@@ -11,6 +11,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers of its API")]
 
 mod crashes;
+mod cron;
 mod docs;
 mod edits;
 mod health;

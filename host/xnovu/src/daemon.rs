@@ -13,6 +13,9 @@ use xnovu_domain::EnterpriseId;
 use xnovu_queue::{JobQueue, QueueName};
 
 use crate::admission::Admission;
+use crate::cron::Book;
+use crate::cron::catalog::Catalog;
+use crate::cron::tick::Ticker;
 use crate::parts::Parts;
 use crate::reaper::Reaper;
 use crate::source::due::Due;
@@ -39,6 +42,8 @@ pub struct Daemon {
     pub connections: watch::Receiver<Connections>,
     /// How the sweeps stand.
     pub sweeps: watch::Receiver<SweepReport>,
+    /// The rules that fire by the clock; None where they are switched off.
+    pub book: Option<Arc<Book>>,
 }
 
 impl Daemon {
@@ -61,7 +66,8 @@ impl Daemon {
         let sweeps = sweep.watch();
         let stopped = stop.clone();
         tasks.spawn("sweep", async move { sweep.run(&hints, &stopped).await });
-        Self { enterprises, connections, sweeps }
+        let book = parts.config.cron.enabled.then(|| start_cron(parts, &enterprises, tasks, stop));
+        Self { enterprises, connections, sweeps, book }
     }
 }
 
@@ -100,6 +106,29 @@ fn admission(
 fn start_due(due: Arc<Due>, hints: mpsc::Sender<Hint>, tasks: &Tasks, stop: &CancellationToken) {
     let stop = stop.clone();
     tasks.spawn("due", async move { due.run(&hints, &stop).await });
+}
+
+fn start_cron(parts: &Parts, enterprises: &[EnterpriseId], tasks: &Tasks, stop: &CancellationToken) -> Arc<Book> {
+    let book = Arc::new(Book::new(parts.config.cron.defaults));
+    let catalog = Catalog {
+        store: Arc::clone(&parts.store),
+        enterprises: enterprises.to_vec(),
+        interval: parts.config.cron.interval,
+        book: Arc::clone(&book),
+        metrics: Arc::clone(&parts.metrics),
+    };
+    let ticker = Ticker {
+        book: Arc::clone(&book),
+        queue: Arc::clone(&parts.queue),
+        priority: parts.config.priorities.cron,
+        clock: Arc::clone(&parts.clock),
+        metrics: Arc::clone(&parts.metrics),
+    };
+    let stopped = stop.clone();
+    tasks.spawn("rules", async move { catalog.run(&stopped).await });
+    let stopped = stop.clone();
+    tasks.spawn("cron", async move { ticker.run(&stopped).await });
+    book
 }
 
 fn start_realtime(

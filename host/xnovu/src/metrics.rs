@@ -88,6 +88,8 @@ pub struct Metrics {
     queue_failures: IntCounter,
     reaped: IntCounter,
     foreign_rows: IntCounter,
+    rules: IntGaugeVec,
+    slots: IntCounterVec,
 }
 
 /// What is read off the process when somebody asks ([`Shown`]).
@@ -138,6 +140,8 @@ impl Metrics {
             queue_failures: d.counter("xnovu_queue_failures_total", "Batches the queue did not take"),
             reaped: d.counter("xnovu_reaped_total", "Rows brought back after their worker was gone"),
             foreign_rows: d.counter("xnovu_foreign_processing_rows_total", "Sightings of PROCESSING rows of another sender"),
+            rules: d.gauges("xnovu_cron_rules", &["state"], "Rules of ent_notification_rule: firing, asleep (switched off, or their workflow is), bad (with a mistake)"),
+            slots: d.counters("xnovu_cron_slots_total", &["enterprise_id", "outcome"], "Slots of rules: queued, skipped (missed) or lost by the daemon; made, duplicate, passed-over or refused by the worker"),
             registry: d.registry,
             declared: d.list,
         })
@@ -262,6 +266,18 @@ impl Metrics {
     /// A stuck row was brought back.
     pub fn reaped(&self) {
         self.reaped.inc();
+    }
+
+    /// How many rules stand how.
+    pub fn rules(&self, firing: usize, asleep: usize, bad: usize) {
+        for (state, count) in [("firing", firing), ("asleep", asleep), ("bad", bad)] {
+            self.rules.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Something became of slots of rules.
+    pub fn slots(&self, enterprise: &EnterpriseId, outcome: &str, count: usize) {
+        self.slots.with_label_values(&[self.enterprises.label(enterprise), outcome]).inc_by(count as u64);
     }
 
     /// A PROCESSING row of another sender was seen.

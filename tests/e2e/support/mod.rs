@@ -88,6 +88,15 @@ impl House {
         Xnovu::start("daemon", &["daemon"], self.dir(), &self.environment(port), Some(port))
     }
 
+    /// Starts a daemon of another machine: it shares everything but its state directory.
+    pub fn another_daemon(&self) -> Xnovu {
+        let port = free_port();
+        let mut environment = self.environment(port);
+        environment.retain(|(name, _)| *name != "XNOVU_STATE_DIR");
+        environment.push(("XNOVU_STATE_DIR", self.dir().join("another").display().to_string()));
+        Xnovu::start("other daemon", &["daemon"], self.dir(), &environment, Some(port))
+    }
+
     /// Starts a worker.
     pub fn worker(&self) -> Xnovu {
         Xnovu::start("worker", &["worker", "start"], self.dir(), &self.environment(0), None)

@@ -117,6 +117,18 @@ impl Xnovu {
         .await
     }
 
+    /// What `/metrics` says.
+    pub async fn metrics(&self) -> String {
+        let port = self.health_port.expect("only a daemon serves its metrics here");
+        crypto();
+        let url = format!("http://127.0.0.1:{port}/metrics");
+        until(&format!("the {} tells its metrics", self.name), async || {
+            let response = reqwest::get(&url).await.map_err(|error| error.to_string())?;
+            response.text().await.map_err(|error| error.to_string())
+        })
+        .await
+    }
+
     async fn ask_health(&self) -> Result<Value, reqwest::Error> {
         self.ask(reqwest::Method::GET, "/health/detailed").await?.json().await
     }

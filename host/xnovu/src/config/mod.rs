@@ -42,6 +42,8 @@ pub struct Config {
     pub jobs: Jobs,
     /// How the daemon hears of rows.
     pub sources: Sources,
+    /// Rules that fire by the clock.
+    pub cron: Cron,
     /// Jobs one worker process performs at a time.
     pub concurrency: usize,
     /// Where health and metrics are served.
@@ -136,6 +138,17 @@ pub struct Sources {
     pub heartbeat: Duration,
     /// Time between sweeps of owed rows.
     pub sweep_interval: Duration,
+}
+
+/// Rules of `ent_notification_rule`.
+#[derive(Debug, Clone, Copy)]
+pub struct Cron {
+    /// Whether they fire.
+    pub enabled: bool,
+    /// Time between two looks for changed rules.
+    pub interval: Duration,
+    /// What a rule does not say itself.
+    pub defaults: crate::cron::Defaults,
 }
 
 /// How long a stop may take.

@@ -10,7 +10,11 @@ use xnovu_domain::{EnterpriseId, Priorities, Priority};
 
 use super::settings as s;
 use super::table::{Fallback, Kind, Setting};
-use super::{Config, Graces, Jobs, Layers, Mistake, Mistakes, Novu, QueuePlace, Redis, Secret, Sources, Supabase};
+use super::{
+    Config, Cron, Graces, Jobs, Layers, Mistake, Mistakes, Novu, QueuePlace, Redis, Secret, Sources, Supabase,
+};
+use crate::cron::Defaults;
+use crate::cron::misfire::{Misfire, Policy};
 use crate::telemetry::LogFormat;
 
 /// Shortest token of the admin routes, in bytes.
@@ -69,6 +73,7 @@ impl Reader<'_> {
                 heartbeat: self.millis(&s::SUBSCRIPTION_HEARTBEAT_INTERVAL),
                 sweep_interval: self.millis(&s::XNOVU_SWEEP_INTERVAL),
             },
+            cron: self.cron(),
             concurrency: self.number(&s::WORKER_CONCURRENCY),
             health: SocketAddr::new(self.address(&s::DAEMON_HEALTH_HOST), self.number(&s::DAEMON_HEALTH_PORT)),
             admin_token: self.admin_token(&s::XNOVU_ADMIN_TOKEN),
@@ -133,6 +138,22 @@ impl Reader<'_> {
             lock: self.millis(&s::QUEUE_LOCK),
             stalled_interval: self.millis(&s::QUEUE_STALLED_INTERVAL),
             stalled_max: self.number(&s::QUEUE_STALLED_MAX),
+        }
+    }
+
+    fn cron(&mut self) -> Cron {
+        let name = self.text(&s::RULE_ENGINE_TIMEZONE);
+        let zone = name.parse().unwrap_or_else(|_| {
+            let what = format!("{name:?} is no zone of the IANA database");
+            self.mistakes.add(s::RULE_ENGINE_TIMEZONE.name, what, "use a name such as Europe/Berlin or UTC");
+            chrono_tz::Tz::UTC
+        });
+        let policy = Policy::named(&self.choice(&s::XNOVU_MISFIRE)).unwrap_or(Policy::Once);
+        let misfire = Misfire { policy, window: self.millis(&s::XNOVU_MISFIRE_WINDOW) };
+        Cron {
+            enabled: self.switch(&s::RULE_ENGINE_ENABLED),
+            interval: self.millis(&s::XNOVU_RULES_INTERVAL),
+            defaults: Defaults { zone, misfire },
         }
     }
 
@@ -288,6 +309,15 @@ impl Reader<'_> {
             self.mistakes.add(setting.name, format!("{text:?} is no IP address"), hint);
             IpAddr::V4(Ipv4Addr::LOCALHOST)
         })
+    }
+
+    /// `true` or `false`.
+    fn switch(&mut self, setting: &Setting) -> bool {
+        let text = self.text(setting).to_lowercase();
+        if !matches!(text.as_str(), "true" | "false") {
+            self.mistakes.add(setting.name, format!("{text:?} is not known"), "use true or false");
+        }
+        text == "true"
     }
 
     /// One of the words, in lower case.

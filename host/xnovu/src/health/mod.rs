@@ -82,6 +82,8 @@ struct Facts<'a> {
     bindings: (usize, usize),
     subscriptions: Subscriptions,
     sweeps_failing: usize,
+    bad_rules: usize,
+    unread_rules: usize,
 }
 
 /// How this process is.
@@ -185,6 +187,8 @@ impl Health {
     fn judge_with(&self, look: &Look, look_age: Duration) -> (Status, Vec<Trouble>) {
         let bindings = self.bindings();
         let failing = |daemon: &Daemon| daemon.sweeps.borrow().values().map(|report| report.errors.len()).max();
+        let book = self.daemon.as_ref().and_then(|daemon| daemon.book.as_ref());
+        let book = book.map(|book| book.report()).unwrap_or_default();
         judge(&Facts {
             draining: self.draining.is_cancelled(),
             look,
@@ -192,6 +196,8 @@ impl Health {
             bindings: (bindings[0].1, bindings.iter().map(|(_, bindings)| bindings).sum()),
             subscriptions: self.subscriptions(),
             sweeps_failing: self.daemon.as_ref().and_then(failing).unwrap_or(0),
+            bad_rules: book.bad,
+            unread_rules: book.unread.len(),
         })
     }
 
@@ -275,6 +281,14 @@ fn judge(facts: &Facts<'_>) -> (Status, Vec<Trouble>) {
     if subscriptions.active < subscriptions.total {
         let missing = subscriptions.total - subscriptions.active;
         add("subscriptions", Status::Degraded, format!("{missing} of {} are not subscribed", subscriptions.total));
+    }
+    if facts.bad_rules > 0 {
+        let reason = format!("{} rule(s) of ent_notification_rule have a mistake and do not fire", facts.bad_rules);
+        add("ruleEngine", Status::Degraded, reason);
+    }
+    if facts.unread_rules > 0 {
+        let reason = format!("the rules of {} enterprise(s) could not be read at the last look", facts.unread_rules);
+        add("ruleEngine", Status::Degraded, reason);
     }
     if facts.sweeps_failing > 0 {
         add("sweep", Status::Degraded, format!("it fails for {} enterprise(s)", facts.sweeps_failing));

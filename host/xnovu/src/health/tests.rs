@@ -18,6 +18,8 @@ fn check_look(look: &Look, change: impl FnOnce(&mut Facts<'_>), want: Status, co
         bindings: (2, 2),
         subscriptions: Subscriptions { total: 3, active: 3, ..Subscriptions::default() },
         sweeps_failing: 0,
+        bad_rules: 0,
+        unread_rules: 0,
     };
     change(&mut facts);
     let (status, troubles) = judge(&facts);
@@ -37,6 +39,8 @@ fn what_makes_the_process_smaller_degrades_and_stays_ready() {
     check(|facts| facts.bindings = (0, 2), Status::Degraded, &["ruleEngine"]);
     check(|facts| facts.subscriptions.active = 0, Status::Degraded, &["subscriptions"]);
     check(|facts| facts.sweeps_failing = 1, Status::Degraded, &["sweep"]);
+    check(|facts| facts.bad_rules = 1, Status::Degraded, &["ruleEngine"]);
+    check(|facts| facts.unread_rules = 1, Status::Degraded, &["ruleEngine"]);
     let paused = Look { novu: Some(Pause::Outage), ..good() };
     check_look(&paused, |_| {}, Status::Degraded, &["novu"]);
     assert!(Status::Degraded.is_ready());

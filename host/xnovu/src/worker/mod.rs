@@ -5,6 +5,7 @@
 
 pub mod compose;
 mod deliver;
+pub mod execute;
 mod judge;
 mod registered;
 mod send;

@@ -5,13 +5,18 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use xnovu_queue::{Drained, Tally, Work, WorkOptions};
 
 use super::Worker;
+use super::execute::RuleWorker;
 use super::registered::{WorkerName, tell_of};
 use crate::parts::Parts;
 use crate::workflows::Workflows;
+
+/// Slots of rules one worker sees to at a time: each is two small requests.
+const RULES_TOGETHER_MAX: usize = 5;
 
 /// Performs jobs until `stop` is cancelled, or the worker is asked to stop from afar, and those under way have ended.
 ///
@@ -30,17 +35,29 @@ pub async fn serve(parts: &Parts, name: &WorkerName, stop: &CancellationToken) -
         trail: parts.trail.clone(),
         metrics: Arc::clone(&parts.metrics),
     });
+    let rule_worker = Arc::new(RuleWorker {
+        store: Arc::clone(&parts.store),
+        defaults: parts.config.cron.defaults,
+        metrics: Arc::clone(&parts.metrics),
+    });
     let options = WorkOptions { concurrency: parts.config.concurrency, grace: parts.config.graces.workers };
+    let rule_options = WorkOptions { concurrency: parts.config.concurrency.min(RULES_TOGETHER_MAX), ..options.clone() };
     let tally = Tally::default();
     let work: Arc<dyn Work> = Arc::new(tally.of(worker));
     let info = name.info(options.concurrency, parts.clock.now());
     let (stop, ended) = (stop.child_token(), CancellationToken::new());
     let working = async {
-        let drained = parts.queue.work(options, work, stop.clone()).await;
+        // Where one of the two cannot work, the other stops.
+        let (notifications, rules) = tokio::join!(
+            parts.queue.work(options, work, stop.clone()).inspect(|_| stop.cancel()),
+            parts.queue.work_rules(rule_options, rule_worker, stop.clone()).inspect(|_| stop.cancel()),
+        );
         ended.cancel();
-        drained
+        let notifications = notifications.context("taking jobs")?.still_running;
+        let rules = rules.context("taking jobs of rules")?.still_running;
+        Ok(Drained { still_running: notifications + rules })
     };
     let telling = tell_of(Arc::clone(&parts.registry), info, tally, stop.clone(), ended.clone());
     let (drained, ()) = tokio::join!(working, telling);
-    drained.context("taking jobs")
+    drained
 }

@@ -3,6 +3,7 @@
 //! Owns each setting's name, place, kind, default and sentence, once. To add a setting: one entry in the file it belongs to, one field in
 //! [`super::Config`] and the line in `read.rs` that fills it. Then `tests/run unit` says which document is to be made anew, and how.
 
+mod cron;
 mod old;
 mod process;
 mod queue;
@@ -10,6 +11,7 @@ mod services;
 
 use super::table::{Group, Setting};
 
+pub(super) use cron::*;
 pub(super) use old::*;
 pub(super) use process::*;
 pub(super) use queue::*;
@@ -28,7 +30,7 @@ macro_rules! settings {
 use settings;
 
 /// Every setting there is, in the order of the documents.
-pub const GROUPS: [Group; 6] = [SUPABASE, NOVU, REDIS, QUEUE, PROCESS, OLD];
+pub const GROUPS: [Group; 7] = [SUPABASE, NOVU, REDIS, QUEUE, PROCESS, CRON, OLD];
 
 /// Every setting there is.
 pub fn all() -> impl Iterator<Item = &'static Setting> {
