@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { Queue, Worker } from "bullmq";
+import { Redis } from "ioredis";
 
 import { JOB, Peer, QUEUE, connection, freshPrefix, jobData, jobId, redis, until } from "../../host/queue/examples/queue-peer.mjs";
 
@@ -30,7 +31,7 @@ function scene(t) {
     const seen = await queue.getJobState(jobId(number));
     return { holds: seen === want, seen };
   });
-  return { queue, peer, nodeWorker, untilState };
+  return { queue, peer, nodeWorker, untilState, shared };
 }
 
 test("a job that Node adds is performed by our worker", async (t) => {
@@ -63,6 +64,59 @@ test("Node performs our offers in the order of our priorities", async (t) => {
   nodeWorker(async (job) => void order.push(Number(job.data.notificationId)));
   await untilState(4, "completed");
   assert.deepEqual(order, [3, 2, 5, 1, 4]);
+});
+
+test("Node reads a backlog of ours as realtime before scheduled before cron, each in turn", async (t) => {
+  const { queue, peer } = scene(t);
+  const offered = [[1, 1], [2, 5], [3, 10], [4, 1], [5, 10], [6, 5], [7, 15]];
+  for (const [number, priority] of offered) await peer.ask(`offer ${jobId(number)} ${priority}`);
+  const jobs = await queue.getJobs(["prioritized"], 0, -1, true);
+  const read = jobs.map(({ data, priority }) => [Number(data.notificationId), priority]);
+  assert.deepEqual(read, [[7, 986], [3, 991], [5, 991], [2, 996], [6, 996], [1, 1000], [4, 1000]]);
+  assert.deepEqual(await queue.getCountsPerPriority([986, 991, 996, 1000]), { 986: 1, 991: 2, 996: 2, 1000: 2 });
+});
+
+test("both sides tell a failed job alike, and after our retry a worker of Node performs it with all its attempts", async (t) => {
+  const { queue, peer, nodeWorker, untilState } = scene(t);
+  await peer.ask(`refuse ${jobId(1)}`);
+  await peer.ask(`offer ${jobId(1)} 10`);
+  await peer.ask("work");
+  await untilState(1, "failed");
+  await peer.ask("stop");
+  const theirs = await queue.getJob(jobId(1));
+  const { failed: [ours, ...others] } = await peer.ask("failed");
+  assert.deepEqual(others, []);
+  assert.deepEqual({ id: ours.id, reason: ours.reason, attempts: ours.attempts, of: ours.attempts_max, at: Date.parse(ours.at) },
+    { id: theirs.id, reason: theirs.failedReason, attempts: theirs.attemptsMade, of: theirs.opts.attempts, at: theirs.finishedOn });
+  assert.equal(ours.enterprise, theirs.data.enterpriseId);
+
+  assert.deepEqual(await peer.ask(`retry ${jobId(1)}`), { retried: [jobId(1)] });
+  assert.equal(await queue.getJobState(jobId(1)), "prioritized");
+  const seen = [];
+  nodeWorker(async ({ attemptsMade, failedReason, priority }) => void seen.push({ attemptsMade, failedReason, priority }));
+  await untilState(1, "completed");
+  assert.deepEqual(seen, [{ attemptsMade: 0, failedReason: undefined, priority: 991 }]);
+  assert.deepEqual(await peer.ask(`retry ${jobId(1)}`), { retried: [] });
+});
+
+test("a job of a worker of Node that went silent is taken over by ours, and Node hears of it", async (t) => {
+  const { queue, peer, untilState, shared } = scene(t);
+  await peer.ask(`offer ${jobId(1)} 10`);
+  // It takes the job and never renews its lock, as one that was killed would.
+  const keys = new Redis(connection(server.url));
+  t.after(() => keys.disconnect());
+  const silent = new Worker(QUEUE, null, { ...shared, lockDuration: 300 });
+  const taken = await silent.getNextJob("token-of-a-dead-worker");
+  assert.equal(taken.id, jobId(1));
+  await until("its lock has run out", async () => {
+    const seen = await keys.exists(`${shared.prefix}:${QUEUE}:${jobId(1)}:lock`);
+    return { holds: seen === 0, seen };
+  });
+  await silent.close();
+  await peer.ask("work");
+  await untilState(1, "completed");
+  const events = await keys.xrange(`${shared.prefix}:${QUEUE}:events`, "-", "+");
+  assert.ok(events.some(([, fields]) => fields.includes("stalled") && fields.includes(jobId(1))), JSON.stringify(events));
 });
 
 test("a job that failed with Node makes room for our offer", async (t) => {

@@ -6,6 +6,7 @@
 //! - `offer <job> <priority> [delay in ms]` → `{"offered":"New"}`
 //! - `state <job>` → `{"state":"Waiting"}`
 //! - `counts` → `{"counts":{…}}`
+//! - `failed` → `{"failed":[…]}`; `retry <job>` → `{"retried":[…]}`
 //! - `refuse <job>` → `{"refused":…}`: the job fails for good until `accept <job>`
 //! - `work` → `{"working":true}`; `stop` → `{"stillRunning":0,"tookMs":…}`
 #![allow(
@@ -79,6 +80,8 @@ impl Peer {
             }
             ["state", job] => Ok(json!({"state": format!("{:?}", self.queue.state(&job.parse()?).await?)})),
             ["counts"] => Ok(json!({"counts": self.queue.counts(QUEUE).await?})),
+            ["failed"] => Ok(json!({"failed": self.queue.failed(QUEUE, 0).await?})),
+            ["retry", job] => Ok(json!({"retried": self.queue.retry(QUEUE, &[(*job).to_owned()]).await?})),
             ["refuse", job] => self.refuse(|refused, job| refused.insert(job), job),
             ["accept", job] => self.refuse(|refused, job| refused.remove(&job), job),
             ["work"] => Ok(self.work()),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use xnovu_queue::{JobOptions, JobQueue, JobState, Limit, Limits, Offer, Offered, Outcome};
+use xnovu_queue::{JobOptions, JobQueue, JobState, Limit, Limits, Offer, Offered, Outcome, SILENCE_MAX};
 
 use crate::support::{Notes, RedisServer, Running, job, offer, quick, until};
 use crate::{QUEUE, in_redis, in_redis_with};
@@ -219,6 +219,23 @@ async fn an_idle_worker_stops_at_once_also_while_a_delayed_job_waits() {
         running.ended().await;
         assert!(asked.elapsed() < Duration::from_millis(400), "{delay:?}: {:?}", asked.elapsed());
     }
+}
+
+#[tokio::test]
+async fn a_worker_that_falls_silent_is_forgotten() {
+    let server = RedisServer::start().await;
+    let registry = in_redis(&server).await.registry();
+    registry.beat(&crate::registry::worker("silent", 1)).await.unwrap();
+    let left_ms: u64 = server.command(&["PTTL", "xnovu-test:worker:silent"]).await;
+    assert!(left_ms > 0 && left_ms <= u64::try_from(SILENCE_MAX.as_millis()).unwrap(), "{left_ms} ms");
+    // As its end of life leaves things.
+    let _: i64 = server.command(&["DEL", "xnovu-test:worker:silent"]).await;
+    let _: i64 = server.command(&["ZADD", "xnovu-test:workers", "1", "silent"]).await;
+    assert_eq!(registry.list().await.unwrap(), []);
+    assert!(!registry.ask_to_stop("silent").await.unwrap());
+    registry.beat(&crate::registry::worker("other", 1)).await.unwrap();
+    let names: Vec<String> = server.command(&["ZRANGE", "xnovu-test:workers", "0", "-1"]).await;
+    assert_eq!(names, ["other"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

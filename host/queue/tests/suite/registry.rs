@@ -5,7 +5,7 @@ use std::sync::Arc;
 use xnovu_domain::Micros;
 use xnovu_queue::{JobsOfWorker, Registry, WorkerInfo};
 
-fn worker(id: &str, since: i64) -> WorkerInfo {
+pub fn worker(id: &str, since: i64) -> WorkerInfo {
     WorkerInfo {
         id: id.to_owned(),
         host: "machine".to_owned(),

@@ -15,10 +15,13 @@ use xnovu_queue::Registry;
 use super::super::output::Output;
 use super::super::reach::{Reached, reach};
 use crate::config::{Layers, state_dir};
-use crate::control::{Client, Role, StateDir};
+use crate::control::{Client, ControlError, Role, StateDir};
 
 /// Time between two looks whether they have ended.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// Longest wait for a worker that is starting.
+const STARTING: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 pub(in crate::cli) struct StopArgs {
@@ -127,11 +130,21 @@ impl Asked {
     }
 
     async fn ask_own(&mut self, id: &str, output: Output) -> anyhow::Result<()> {
-        let client = Client::of(&self.state, &Role::Worker(id.to_owned()))?;
-        client.post::<Value>("/admin/stop", &json!({})).await?;
-        output.note(&format!("asked worker {id} (pid {}) to stop", client.found().pid));
-        self.left.insert(id.to_owned());
-        Ok(())
+        let deadline = Instant::now() + STARTING;
+        loop {
+            // One that has ended meanwhile need not be asked.
+            let Ok(client) = Client::of(&self.state, &Role::Worker(id.to_owned())) else { return Ok(()) };
+            match client.post::<Value>("/admin/stop", &json!({})).await {
+                Ok(_) => {
+                    output.note(&format!("asked worker {id} (pid {}) to stop", client.found().pid));
+                    self.left.insert(id.to_owned());
+                    return Ok(());
+                }
+                // Its socket comes a moment after its place, and goes a moment before.
+                Err(ControlError::Silent { .. }) if Instant::now() < deadline => tokio::time::sleep(LOOK).await,
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     async fn ask_other(&mut self, id: &str, output: Output) -> anyhow::Result<()> {
