@@ -33,8 +33,10 @@ mod runtime;
 mod sandbox;
 mod scan;
 mod set;
+mod stat;
 mod threads;
 mod trial;
+mod watch;
 
 pub use binding::{Binding, BindingState, Grants, RecipientGrant};
 pub use bindings_file::{BINDINGS_FILE, BindingsFile, Config, Entry, Subject};
@@ -50,3 +52,4 @@ pub use runtime::{OpenError, Runtime, RuntimeOptions};
 pub use sandbox::{LoadError, SandboxError};
 pub use set::Set;
 pub use trial::{Trial, Tried, Workbench};
+pub use watch::Watch;

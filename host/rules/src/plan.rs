@@ -127,7 +127,7 @@ fn plugin_step(loaded: &Loaded, found: &Found, name: &str, bound: bool) -> Plugi
             PluginStep::Refuse(Hinted::new(why).hint(format!("xnovu plugin new {name}")))
         }
         Some(Err(why)) => PluginStep::Refuse(why.clone()),
-        Some(Ok(plugin)) => match loaded.refused.get(&plugin.digest) {
+        Some(Ok(plugin)) => match loaded.refused.get(&plugin.component.digest) {
             Some(why) => PluginStep::Refuse(why.clone()),
             None if loaded.plugins.get(name) == Some(&identity(plugin)) => PluginStep::Keep,
             None => PluginStep::Load,
@@ -147,7 +147,7 @@ fn binding_step(
         return BindingStep::Fall { plugin, entry: Some(entry), why: why.clone() };
     }
     let Some(Ok(there)) = found.plugins.get(&plugin) else { return BindingStep::Bind(entry) };
-    let (bytes, limit) = (u64::try_from(there.wasm.len()).unwrap_or(u64::MAX), entry.limits.component_bytes);
+    let (bytes, limit) = (there.component.bytes, entry.limits.component_bytes);
     if bytes > limit {
         let why = format!("its component has {bytes} bytes; at most {limit} are allowed (limits.component_bytes)");
         let why = Hinted::new(why).hint(build_hint(&found.dir, &plugin));
@@ -161,7 +161,7 @@ fn binding_step(
 }
 
 fn identity(plugin: &FoundPlugin) -> (Version, Digest) {
-    (plugin.manifest.version.clone(), plugin.digest)
+    (plugin.manifest.version.clone(), plugin.component.digest)
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub(crate) fn reload(sandbox: &Sandbox, archive: &Archive, before: &Set, found: 
         report.bindings.push((subject, outcome));
     }
     let Reload { mut after, .. } = reload;
-    after.refused.retain(|digest, _| found.plugins.values().flatten().any(|plugin| plugin.digest == *digest));
+    after.refused.retain(|digest, _| found.plugins.values().flatten().any(|plugin| plugin.component.digest == *digest));
     report.changed = !after.same_as(before);
     after.generation = before.generation + u64::from(report.changed);
     report.generation = after.generation;
@@ -75,9 +75,10 @@ impl Reload<'_> {
             Some(found) => found.as_ref().map_err(Clone::clone)?,
             None => return Err(Hinted::new("it is not there")),
         };
-        let image = self.sandbox.load(&found.wasm).map_err(|error| self.refuse(name, found, &error))?;
+        let wasm = found.component.read()?;
+        let image = self.sandbox.load(&wasm).map_err(|error| self.refuse(name, found, &error))?;
         let version = found.manifest.version.clone();
-        if let Err(error) = self.archive.keep_component(name, &version.to_string(), found.digest, &found.wasm) {
+        if let Err(error) = self.archive.keep_component(name, &version.to_string(), found.component.digest, &wasm) {
             tracing::warn!(plugin = name, %error, "a component could not be kept for retries after the next reload");
         }
         Ok(Arc::new(Plugin { name: name.to_owned(), version, image }))
@@ -87,7 +88,7 @@ impl Reload<'_> {
         let hint = error.hint().map_or_else(|| build_hint(&self.found.dir, name), str::to_owned);
         let why = Hinted::new(error.to_string()).hint(hint);
         if error.is_lasting() {
-            self.after.refused.insert(found.digest, why.clone());
+            self.after.refused.insert(found.component.digest, why.clone());
         }
         why
     }

@@ -18,7 +18,7 @@ use crate::pool::{Pool, PoolError};
 use crate::reload::reload;
 use crate::report::{Hinted, Report};
 use crate::sandbox::{LoadError, Sandbox, SandboxError};
-use crate::scan::{FoundBindings, scan, scan_bindings};
+use crate::scan::{FoundBindings, Scanner, scan_bindings};
 use crate::set::{Bound, Set};
 use crate::trial::Trial;
 use crate::{
@@ -76,7 +76,8 @@ struct Inner {
     archive: Archive,
     set: ArcSwap<Set>,
     pinned: Pinned,
-    reloading: Mutex<()>,
+    /// Held for as long as a reload lasts.
+    scanner: Mutex<Scanner>,
 }
 
 impl Runtime {
@@ -94,7 +95,7 @@ impl Runtime {
             archive: Archive::open(&options.cache_dir)?,
             set: ArcSwap::default(),
             pinned: Pinned::default(),
-            reloading: Mutex::new(()),
+            scanner: Mutex::default(),
             options,
         };
         let pool = Pool::start(inner.options.threads)?;
@@ -201,9 +202,9 @@ impl Rules for Runtime {
 
 impl Inner {
     fn reconcile(&self) -> Report {
-        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut scanner = self.scanner.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.set.load_full();
-        let found = scan(&self.options.plugins_dir, &self.options.limits);
+        let found = scanner.scan(&self.options.plugins_dir, &self.options.limits);
         let (after, report) = reload(&self.sandbox, &self.archive, &before, &found);
         let after = Arc::new(after);
         self.set.store(after.clone());

@@ -3,17 +3,18 @@
 //! Owns its layout: `bindings.toml`, and for each plugin a directory with `plugin.toml` and `<name>.wasm`. Reads and names; never
 //! judges a component and never writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::bindings_file::{BINDINGS_FILE, BindingsFile};
 use crate::manifest::{MANIFEST_FILE, Manifest, is_plugin_name};
 use crate::mistake::Mistake;
 use crate::report::Hinted;
-use crate::{Digest, Limits};
+use crate::stat::FileStamp;
+use crate::{Digest, Limits, clock};
 
 /// Largest component read at all, in bytes. Bindings have limits of their own below it.
 const COMPONENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -45,13 +46,89 @@ pub(crate) enum FoundBindings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FoundPlugin {
     pub(crate) manifest: Manifest,
-    pub(crate) digest: Digest,
-    pub(crate) wasm: Arc<[u8]>,
+    pub(crate) component: FoundComponent,
 }
 
-/// Reads the directory. Whatever cannot be read is part of what is found.
-pub(crate) fn scan(dir: &Path, defaults: &Limits) -> Found {
-    Found { dir: dir.to_owned(), bindings: scan_bindings(dir, defaults), plugins: scan_plugins(dir) }
+/// A component that was read once. It is not kept: a thousand of them would fill the memory, and most are loaded already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FoundComponent {
+    pub(crate) path: PathBuf,
+    pub(crate) digest: Digest,
+    pub(crate) bytes: u64,
+}
+
+impl FoundComponent {
+    /// Reads it again.
+    ///
+    /// # Errors
+    /// It cannot be read, or is another one by now; then the next scan finds that.
+    pub(crate) fn read(&self) -> Result<Vec<u8>, Hinted> {
+        let shown = self.path.display();
+        let wasm = read(&self.path, COMPONENT_BYTES_MAX)
+            .map_err(|error| Hinted::new(format!("{shown} cannot be read: {error}")))?;
+        if Digest::of(&wasm) == self.digest {
+            return Ok(wasm);
+        }
+        Err(Hinted::new(format!("{shown} changed while it was being loaded")))
+    }
+}
+
+/// Reads the directory, again and again. Owns what it read last, so that a file which has not changed is not read twice.
+#[derive(Default)]
+pub(crate) struct Scanner {
+    plugins: HashMap<String, Known>,
+}
+
+/// A plugin as it was read, with the stamps its files had.
+struct Known {
+    stamps: [FileStamp; 2],
+    plugin: FoundPlugin,
+}
+
+impl Scanner {
+    /// Reads the directory. Whatever cannot be read is part of what is found.
+    pub(crate) fn scan(&mut self, dir: &Path, defaults: &Limits) -> Found {
+        let mut plugins = BTreeMap::new();
+        for name in plugin_names(dir) {
+            let plugin = self.scan_plugin(dir, &name);
+            plugins.insert(name, plugin);
+        }
+        self.plugins.retain(|name, _| plugins.contains_key(name));
+        Found { dir: dir.to_owned(), bindings: scan_bindings(dir, defaults), plugins }
+    }
+
+    fn scan_plugin(&mut self, dir: &Path, name: &str) -> Result<FoundPlugin, Hinted> {
+        // Before the files are read: one that changes meanwhile has another stamp afterwards.
+        let now = clock::now();
+        let stamps = plugin_files(dir, name).map(|path| FileStamp::of(&path));
+        let [Some(manifest), Some(component)] = stamps else { return scan_plugin(dir, name) };
+        let stamps = [manifest, component];
+        if let Some(known) = self.plugins.get(name).filter(|known| known.stamps == stamps) {
+            return Ok(known.plugin.clone());
+        }
+        self.plugins.remove(name);
+        let plugin = scan_plugin(dir, name)?;
+        if stamps.iter().all(|stamp| stamp.is_telling(now)) {
+            self.plugins.insert(name.to_owned(), Known { stamps, plugin: plugin.clone() });
+        }
+        Ok(plugin)
+    }
+}
+
+/// Every file whose change may change what is found, whether it is there or not.
+pub(crate) fn watched_files(dir: &Path) -> Vec<PathBuf> {
+    let plugins = plugin_names(dir).into_iter().flat_map(|name| plugin_files(dir, &name));
+    [dir.join(BINDINGS_FILE)].into_iter().chain(plugins).collect()
+}
+
+/// Whether a path is, or would be, one of them.
+pub(crate) fn is_watched_file(dir: &Path, path: &Path) -> bool {
+    let Some(parent) = path.parent() else { return false };
+    if parent == dir {
+        return path.ends_with(BINDINGS_FILE);
+    }
+    let name = parent.file_name().and_then(OsStr::to_str).filter(|name| is_plugin_name(name));
+    parent.parent() == Some(dir) && name.is_some_and(|name| plugin_files(dir, name).iter().any(|file| file == path))
 }
 
 /// What lies there as `bindings.toml`.
@@ -70,10 +147,16 @@ pub(crate) fn scan_bindings(dir: &Path, defaults: &Limits) -> FoundBindings {
     }
 }
 
-fn scan_plugins(dir: &Path) -> BTreeMap<String, Result<FoundPlugin, Hinted>> {
+/// Names of the directories that may be plugins.
+fn plugin_names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let names = entries.filter(|entry| entry.path().is_dir()).filter_map(|entry| entry.file_name().into_string().ok());
-    names.filter(|name| is_plugin_name(name)).map(|name| (name.clone(), scan_plugin(dir, &name))).collect()
+    let names = entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())));
+    names.filter(|(name, path)| is_plugin_name(name) && path.is_dir()).map(|(name, _)| name).collect()
+}
+
+/// The manifest and the component of a plugin.
+fn plugin_files(plugins_dir: &Path, name: &str) -> [PathBuf; 2] {
+    [plugins_dir.join(name).join(MANIFEST_FILE), component_path(plugins_dir, name)]
 }
 
 fn scan_plugin(plugins_dir: &Path, name: &str) -> Result<FoundPlugin, Hinted> {
@@ -86,7 +169,8 @@ fn scan_plugin(plugins_dir: &Path, name: &str) -> Result<FoundPlugin, Hinted> {
         }
         _ => Hinted::new(format!("{} cannot be read: {error}", path.display())),
     })?;
-    Ok(FoundPlugin { manifest, digest: Digest::of(&wasm), wasm: wasm.into() })
+    let bytes = u64::try_from(wasm.len()).unwrap_or(u64::MAX);
+    Ok(FoundPlugin { manifest, component: FoundComponent { path, digest: Digest::of(&wasm), bytes } })
 }
 
 fn scan_manifest(dir: &Path, name: &str) -> Result<Manifest, Hinted> {

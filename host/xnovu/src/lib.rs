@@ -18,6 +18,7 @@ pub mod jobs;
 pub mod metrics;
 pub mod parts;
 pub mod reaper;
+pub mod reloading;
 pub mod retraction;
 pub mod shutdown;
 pub mod source;

@@ -90,6 +90,7 @@ pub struct Metrics {
     foreign_rows: IntCounter,
     rules: IntGaugeVec,
     slots: IntCounterVec,
+    reloads: IntCounterVec,
 }
 
 /// What is read off the process when somebody asks ([`Shown`]).
@@ -142,6 +143,7 @@ impl Metrics {
             foreign_rows: d.counter("xnovu_foreign_processing_rows_total", "Sightings of PROCESSING rows of another sender"),
             rules: d.gauges("xnovu_cron_rules", &["state"], "Rules of ent_notification_rule: firing, asleep (switched off, or their workflow is), bad (with a mistake)"),
             slots: d.counters("xnovu_cron_slots_total", &["enterprise_id", "outcome"], "Slots of rules: queued, skipped (missed) or lost by the daemon; made, duplicate, passed-over or refused by the worker"),
+            reloads: d.counters("xnovu_plugin_reloads_total", &["outcome"], "Looks at the plugins' directory: clean, or refused where something there cannot run"),
             registry: d.registry,
             declared: d.list,
         })
@@ -283,6 +285,11 @@ impl Metrics {
     /// A PROCESSING row of another sender was seen.
     pub fn foreign_row(&self) {
         self.foreign_rows.inc();
+    }
+
+    /// The plugins' directory was looked at again. `outcome` is `clean` or `refused`.
+    pub fn reloaded(&self, outcome: &str) {
+        self.reloads.with_label_values(&[outcome]).inc();
     }
 }
 

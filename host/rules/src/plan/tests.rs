@@ -6,6 +6,7 @@ use super::*;
 use crate::bindings_file::Config;
 use crate::manifest::{Manifest, Target};
 use crate::mistake::Mistake;
+use crate::scan::FoundComponent;
 use crate::{FailurePolicy, Grants, Limits};
 
 const VERSION: Version = Version::new(1, 0, 0);
@@ -33,7 +34,9 @@ fn component(wasm: &[u8]) -> Result<FoundPlugin, Hinted> {
         config_schema: None,
         target: Target::Unknown,
     };
-    Ok(FoundPlugin { manifest, digest: Digest::of(wasm), wasm: wasm.into() })
+    let bytes = u64::try_from(wasm.len()).unwrap();
+    let component = FoundComponent { path: PathBuf::from("plugins/p/p.wasm"), digest: Digest::of(wasm), bytes };
+    Ok(FoundPlugin { manifest, component })
 }
 
 /// A directory with the plugin `p` and an entry that binds `e` to it.

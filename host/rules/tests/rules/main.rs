@@ -10,3 +10,4 @@ mod pins;
 mod reloads;
 mod standard_library;
 mod support;
+mod watching;

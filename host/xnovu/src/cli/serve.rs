@@ -21,6 +21,7 @@ use crate::daemon::Daemon;
 use crate::health::Health;
 use crate::http;
 use crate::parts::Parts;
+use crate::reloading::Reloads;
 use crate::systemd;
 use crate::tasks::Tasks;
 use crate::worker::{self, WorkerName};
@@ -65,6 +66,7 @@ async fn run(parts: Parts, mut roles: Roles, stop: CancellationToken) -> anyhow:
         place.serves_health_at(listener.local_addr().context("finding the health port")?)?;
     }
     let names = worker_names(&roles);
+    let _reloads = Reloads::start(&parts, &tasks, &stop)?;
     let daemon = roles.daemon.take().map(|enterprises| Daemon::start(&parts, enterprises, &tasks, &stop));
     let health = Health::of(&parts, daemon, stop.clone()).await;
     http_tasks.spawn("health", Arc::clone(&health).keep_looking(http_stop.clone()));

@@ -58,6 +58,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The plugins and their bindings.
     pub plugins: PathBuf,
+    /// Time between two looks at that directory for changes no event tells of.
+    pub rescan: Duration,
     /// Whether a service manager waits for word of us (`NOTIFY_SOCKET`, which is its to set).
     pub supervised: bool,
     /// Compiled plugins and whatever else outlives a process.

@@ -84,6 +84,7 @@ impl Reader<'_> {
             log_level: self.choice(&s::DAEMON_LOG_LEVEL),
             log_format: LogFormat::named(&self.choice(&s::XNOVU_LOG_FORMAT)),
             plugins: self.text(&s::XNOVU_PLUGINS).into(),
+            rescan: self.millis(&s::XNOVU_PLUGINS_RESCAN),
             supervised: self.layers.get("NOTIFY_SOCKET").is_some(),
             state: state_dir(self.layers),
             warnings: self.unused(),

@@ -32,6 +32,8 @@ settings! { PROCESS "Daemon and workers"
         "how long a stop waits for jobs under way; longer than NOVU_TIMEOUT");
     XNOVU_PLUGINS = Setting::new("plugins.dir", Kind::Path, "directory of bindings.toml and the plugins")
         .or(Fallback::Text("plugins"));
+    XNOVU_PLUGINS_RESCAN = Setting::millis("plugins.rescan_ms", 2_000, 50, 3_600_000,
+        "time between two looks at the plugins' directory for changes no event tells of, as on a network mount");
     XNOVU_STATE_DIR = Setting::new("state.dir", Kind::Path, "directory of what outlives a process, such as compiled plugins")
         .or(Fallback::Text(".xnovu"));
 }
