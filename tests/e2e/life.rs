@@ -10,7 +10,7 @@ use serde_json::Value;
 use xnovu_standin::Options;
 
 use crate::crashes::{slow_novu, until_accepted};
-use crate::support::{House, RedisServer, TABLE, Xnovu, free_port, until, until_within};
+use crate::support::{House, NOVU_KEY, RedisServer, SUPABASE_KEY, TABLE, Xnovu, free_port, until, until_within};
 
 /// Long enough for a machine that is busy with everything else.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -157,8 +157,28 @@ async fn a_detached_daemon_is_ready_when_the_command_returns_and_a_restart_keeps
     assert_eq!(status["process"]["health"], format!("127.0.0.1:{port}"), "{status}");
     let logged = house.run(&["daemon", "logs", "--lines", "5"]).await.succeeded();
     assert!(logged.stdout.lines().count() <= 5 && logged.stdout.contains("ready"), "{logged:?}");
+    for entry in fs::read_dir(house.dir().join("state")).unwrap().map(Result::unwrap) {
+        let bytes = if entry.file_type().unwrap().is_file() { fs::read(entry.path()).unwrap() } else { Vec::new() };
+        for secret in [SUPABASE_KEY, NOVU_KEY] {
+            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found, "{:?} holds a secret", entry.path());
+        }
+    }
     house.run(&["daemon", "stop"]).await.succeeded();
     assert_eq!(detached.pid(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_that_has_just_been_started_can_be_stopped() {
+    let house = small_house().await;
+    let daemon = house.daemon();
+    until("it has its place", async || {
+        if house.state_file("daemon.pid").exists() { Ok(()) } else { Err("it has not".to_owned()) }
+    })
+    .await;
+    house.run(&["daemon", "stop"]).await.succeeded();
+    let (code, said) = daemon.ended().await;
+    assert!(code.success(), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -234,16 +254,25 @@ async fn a_stop_with_200_jobs_under_way_loses_and_repeats_none() {
     let redis = RedisServer::start().await;
     let mut house = House::on(&redis).await;
     house.set("WORKER_CONCURRENCY", 100);
+    stop_with_200_under_way(&house, |house| vec![house.worker(), house.worker(), house.daemon()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_with_200_jobs_of_a_queue_in_memory_under_way_loses_and_repeats_none() {
+    let mut house = small_house().await;
+    house.set("WORKER_CONCURRENCY", 200);
+    stop_with_200_under_way(&house, |house| vec![house.daemon()]).await;
+}
+
+/// Stops these processes while they perform 200 jobs, looks at what they leave, and lets them go on.
+async fn stop_with_200_under_way(house: &House, start: impl Fn(&House) -> Vec<Xnovu>) {
     let ids = house.insert_plain(300);
     house.fault(slow_novu(4_000));
-    let workers = [house.worker(), house.worker()];
-    let daemon = house.daemon();
-    until_accepted(&house, 200).await;
+    let processes = start(house);
+    until_accepted(house, 200).await;
     let more = house.insert_plain(50);
-    for process in workers.iter().chain([&daemon]) {
-        process.ask_to_stop();
-    }
-    for process in workers.into_iter().chain([daemon]) {
+    processes.iter().for_each(Xnovu::ask_to_stop);
+    for process in processes {
         let (code, said) = process.ended().await;
         assert!(code.success(), "{code}: {said}");
     }
@@ -251,7 +280,7 @@ async fn a_stop_with_200_jobs_under_way_loses_and_repeats_none() {
     assert_eq!(with("PROCESSING"), 0, "left behind");
     assert!((200..350).contains(&with("SENT")), "{} were sent before the stop", with("SENT"));
     house.mend();
-    let _processes = [house.worker(), house.daemon()];
+    let _processes = start(house);
     let all = [ids, more].concat();
     house.until_all(&all, "SENT").await;
     house.assert_sent_once(&all);

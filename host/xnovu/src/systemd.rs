@@ -28,11 +28,15 @@ pub fn watchdog() -> Option<Duration> {
 
 /// Tells the watchdog that the process is alive, for as long as that is true, until `stop` is cancelled.
 pub async fn feed_watchdog(every: Duration, tasks: Vec<Tasks>, stop: CancellationToken) {
+    feed(every, tasks, stop, || tell(&[NotifyState::Watchdog])).await;
+}
+
+async fn feed(every: Duration, tasks: Vec<Tasks>, stop: CancellationToken, alive: impl Fn()) {
     let mut told = false;
     loop {
         let ailing: Vec<String> = tasks.iter().flat_map(|tasks| tasks.ailing(every)).collect();
         if ailing.is_empty() {
-            tell(&[NotifyState::Watchdog]);
+            alive();
         } else if !told {
             tracing::error!(tasks = ailing.join(", "), "the watchdog is not fed any more: the process does not work");
             told = true;
@@ -46,5 +50,37 @@ pub async fn feed_watchdog(every: Duration, tasks: Vec<Tasks>, stop: Cancellatio
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "the service manager could not be told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_watchdog_is_fed_until_a_task_dies_and_not_after() {
+        let (stop, fed) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
+        let (watched, own) = (Tasks::new(stop.clone()), Tasks::new(stop.clone()));
+        let (kill, killed) = tokio::sync::oneshot::channel::<()>();
+        watched.spawn("fragile", async move {
+            let _ = killed.await;
+            panic!("on purpose");
+        });
+        let (feeds, end, every) = (Arc::clone(&fed), stop.clone(), Duration::from_secs(5));
+        let tasks = vec![watched.clone()];
+        own.spawn(
+            "watchdog",
+            async move { feed(every, tasks, end, || _ = feeds.fetch_add(1, Ordering::Relaxed)).await },
+        );
+        tokio::time::sleep(every * 3 + Duration::from_secs(1)).await;
+        assert_eq!(fed.load(Ordering::Relaxed), 4);
+        drop(kill);
+        tokio::time::sleep(every * 3).await;
+        assert_eq!(fed.load(Ordering::Relaxed), 4, "a dead task was passed off as alive");
+        stop.cancel();
+        assert_eq!(own.wait(Duration::from_secs(5)).await, Vec::<&str>::new());
     }
 }

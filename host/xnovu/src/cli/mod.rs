@@ -38,7 +38,7 @@ pub struct Cli {
     command: Command,
 
     /// How results are written.
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = "Global options")]
     output: Format,
 }
 
@@ -141,3 +141,6 @@ fn settle(common: &CommonArgs, dev: bool, mut layers: Layers) -> anyhow::Result<
     }
     Ok(config)
 }
+
+#[cfg(test)]
+mod help_tests;

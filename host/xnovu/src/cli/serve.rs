@@ -68,7 +68,7 @@ async fn run(parts: Parts, mut roles: Roles, stop: CancellationToken) -> anyhow:
     let names = worker_names(&roles);
     let _reloads = Reloads::start(&parts, &tasks, &stop)?;
     let daemon = roles.daemon.take().map(|enterprises| Daemon::start(&parts, enterprises, &tasks, &stop));
-    let health = Health::of(&parts, daemon, stop.clone()).await;
+    let health = Health::of(&parts, daemon, vec![tasks.clone(), http_tasks.clone()], stop.clone()).await;
     http_tasks.spawn("health", Arc::clone(&health).keep_looking(http_stop.clone()));
     let admin = roles.place.as_ref().map_or_else(Router::new, |place| place.routes(&parts, &stop));
     if let Some(listener) = listener {

@@ -278,7 +278,7 @@ impl StateDir {
                 Err(TryLockError::WouldBlock) => {}
             }
             if Instant::now() >= patience {
-                let pid = pid_in(&path).unwrap_or_default();
+                let pid = written_pid(&path);
                 return Err(ControlError::Running { role: role.word(), pid, dir: self.0.clone() });
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -322,7 +322,7 @@ impl StateDir {
         };
         match file.try_lock_shared() {
             Ok(()) => Ok(None),
-            Err(TryLockError::WouldBlock) => Ok(Some(pid_in(&path).unwrap_or_default())),
+            Err(TryLockError::WouldBlock) => Ok(Some(written_pid(&path))),
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
@@ -405,6 +405,18 @@ fn is_at(file: &File, path: &Path) -> bool {
     let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     let (Ok(open), Ok(there)) = (file.metadata(), fs::metadata(path)) else { return false };
     identity(open) == identity(there)
+}
+
+/// The pid in a file that is locked. Its owner writes it a moment after it has the lock. 0: it has not, which is as good as unknown.
+fn written_pid(path: &Path) -> u32 {
+    let patience = Instant::now() + LOOKERS;
+    loop {
+        match pid_in(path) {
+            Some(pid) => return pid,
+            None if Instant::now() >= patience => return 0,
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
 }
 
 fn pid_in(path: &Path) -> Option<u32> {

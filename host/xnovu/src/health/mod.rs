@@ -22,6 +22,7 @@ use crate::metrics::{Metrics, Shown};
 use crate::parts::Parts;
 use crate::source::status::Subscriptions;
 use crate::store::NotificationStore;
+use crate::tasks::Tasks;
 
 pub use look::{Look, QueueLook};
 
@@ -30,6 +31,9 @@ pub const COMPONENTS: [&str; 6] = ["queue", "supabase", "novu", "ruleEngine", "s
 
 /// A look that is older says nothing any more: whoever should look is stuck.
 const LOOK_KEPT: Duration = Duration::from_secs(10);
+
+/// Longest turn of a task that works: tasks wait, they do not compute.
+const TURN_MAX: Duration = Duration::from_secs(10);
 
 /// How a process is, as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +80,7 @@ pub struct Trouble {
 
 /// What is judged: everything there is to know of a process at one moment.
 struct Facts<'a> {
+    ailing: Vec<String>,
     draining: bool,
     look: &'a Look,
     look_age: Duration,
@@ -96,14 +101,20 @@ pub struct Health {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     daemon: Option<Daemon>,
+    tasks: Vec<Tasks>,
     draining: CancellationToken,
     last: watch::Sender<(Instant, Look)>,
 }
 
 impl Health {
-    /// The health of a process that has just started, after a first look. `daemon` is None in a worker; `draining` is cancelled when it
-    /// is asked to stop.
-    pub async fn of(parts: &Parts, daemon: Option<Daemon>, draining: CancellationToken) -> Arc<Self> {
+    /// The health of a process of these tasks that has just started, after a first look. `daemon` is None in a worker; `draining` is
+    /// cancelled when it is asked to stop.
+    pub async fn of(
+        parts: &Parts,
+        daemon: Option<Daemon>,
+        tasks: Vec<Tasks>,
+        draining: CancellationToken,
+    ) -> Arc<Self> {
         let (queue, store, gateway) = (&parts.queue, &parts.store, &parts.gateway);
         let first = look::look(queue.as_ref(), store.as_ref(), gateway.as_ref()).await;
         Arc::new(Self {
@@ -115,6 +126,7 @@ impl Health {
             clock: Arc::clone(&parts.clock),
             metrics: Arc::clone(&parts.metrics),
             daemon,
+            tasks,
             draining,
             last: watch::Sender::new((Instant::now(), first)),
         })
@@ -164,6 +176,12 @@ impl Health {
         look::queue(self.queue.as_ref()).await
     }
 
+    /// The tasks that have died or do not turn, each with why. Only a restart mends that.
+    #[must_use]
+    pub fn ailing(&self) -> Vec<String> {
+        self.tasks.iter().flat_map(|tasks| tasks.ailing(TURN_MAX)).collect()
+    }
+
     /// How many subscriptions stand where; all zero in a worker.
     #[must_use]
     pub fn subscriptions(&self) -> Subscriptions {
@@ -190,6 +208,7 @@ impl Health {
         let book = self.daemon.as_ref().and_then(|daemon| daemon.book.as_ref());
         let book = book.map(|book| book.report()).unwrap_or_default();
         judge(&Facts {
+            ailing: self.ailing(),
             draining: self.draining.is_cancelled(),
             look,
             look_age,
@@ -259,6 +278,9 @@ fn judge(facts: &Facts<'_>) -> (Status, Vec<Trouble>) {
     let mut add = |component, status, reason: String| troubles.push(Trouble { component, status, reason });
     if facts.look_age > LOOK_KEPT {
         add("monitor", Status::Unhealthy, format!("nobody has looked for {} s", facts.look_age.as_secs()));
+    }
+    if !facts.ailing.is_empty() {
+        add("tasks", Status::Unhealthy, format!("they do not work any more: {}", facts.ailing.join(", ")));
     }
     if let Err(reason) = &facts.look.queue {
         add("queue", Status::Unhealthy, reason.clone());

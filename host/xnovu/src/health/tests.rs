@@ -12,6 +12,7 @@ fn check(change: impl FnOnce(&mut Facts<'_>), want: Status, components: &[&str])
 
 fn check_look(look: &Look, change: impl FnOnce(&mut Facts<'_>), want: Status, components: &[&str]) {
     let mut facts = Facts {
+        ailing: Vec::new(),
         draining: false,
         look,
         look_age: Duration::from_secs(1),
@@ -51,6 +52,11 @@ fn without_queue_or_database_it_is_not_ready_and_everything_wrong_is_named() {
     let lost = Look { queue: Err("gone".to_owned()), store: Err("gone".to_owned()), novu: None };
     check_look(&lost, |facts| facts.bindings = (1, 2), Status::Unhealthy, &["queue", "supabase", "ruleEngine"]);
     assert!(!Status::Unhealthy.is_ready());
+}
+
+#[test]
+fn a_task_that_has_died_makes_the_process_unhealthy() {
+    check(|facts| facts.ailing = vec!["sweep (panicked)".to_owned()], Status::Unhealthy, &["tasks"]);
 }
 
 #[test]

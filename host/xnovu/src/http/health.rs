@@ -1,7 +1,7 @@
 //! The health routes, with the specification's bodies.
 //!
 //! Owns their fields and codes: 200 while the process works, 503 while it cannot or is stopping. `/livez` says only that the process
-//! answers: what it waits for comes back without a restart. A worker has the same routes, without subscriptions.
+//! answers and its tasks turn: what it waits for comes back without a restart. A worker has the same routes, without subscriptions.
 
 use std::sync::Arc;
 
@@ -20,12 +20,21 @@ use crate::source::sweep::SweepReport;
 
 pub(super) fn routes(health: &Arc<Health>) -> Router {
     Router::new()
-        .route("/livez", get(async || "ok\n"))
+        .route("/livez", get(alive))
         .route("/readyz", get(ready))
         .route("/health", get(basic))
         .route("/health/detailed", get(detailed))
         .route("/health/subscriptions", get(subscriptions))
         .with_state(Arc::clone(health))
+}
+
+/// Not alive is what only a restart mends: a task that has died or does not turn.
+async fn alive(State(health): State<Arc<Health>>) -> Response {
+    let ailing = health.ailing();
+    if ailing.is_empty() {
+        return "ok\n".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", ailing.join(", "))).into_response()
 }
 
 async fn ready(State(health): State<Arc<Health>>) -> Response {

@@ -72,7 +72,8 @@ fn tell_status(process: &Status, health: &Value, output: Output) {
     let queue = &health["queue_stats"]["notification"];
     if queue.is_object() {
         let counts = ["waiting", "active", "delayed", "failed"].map(|name| format!("{} {name}", queue[name]));
-        output.line(&format!("queue          {}", counts.join(", ")));
+        let paused = if queue["paused"] == true { ", paused" } else { "" };
+        output.line(&format!("queue          {}{paused}", counts.join(", ")));
     }
 }
 

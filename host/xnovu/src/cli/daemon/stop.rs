@@ -14,6 +14,9 @@ use crate::control::{Client, ControlError, Role, StateDir};
 /// What a stop may take beyond the daemon's own grace periods.
 const MARGIN: Duration = Duration::from_secs(15);
 
+/// Longest wait until a daemon that is starting listens.
+const STARTING: Duration = Duration::from_secs(30);
+
 /// Time between two looks whether it has ended.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -62,6 +65,18 @@ pub(super) fn tell(stopped: &Stopped, state: &StateDir, output: Output) -> ExitC
     ExitCode::SUCCESS
 }
 
+/// Asks the daemon to stop. One that is starting has no socket yet.
+async fn ask(client: &Client, state: &StateDir) -> Result<Value, ControlError> {
+    let patience = Instant::now() + STARTING;
+    loop {
+        match client.post("/admin/stop", &json!({})).await {
+            Err(ControlError::Silent { .. }) if state.find(&Role::Daemon).is_err() => return Ok(Value::Null),
+            Err(ControlError::Silent { .. }) if Instant::now() < patience => tokio::time::sleep(LOOK).await,
+            answered => return answered,
+        }
+    }
+}
+
 /// Asks the daemon to stop and waits for its end.
 ///
 /// # Errors
@@ -73,7 +88,7 @@ pub(super) async fn stop_daemon(state: &StateDir, args: &StopArgs, output: Outpu
         Err(error) => return Err(error.into()),
     };
     let pid = client.found().pid;
-    let answer: Value = client.post("/admin/stop", &json!({})).await?;
+    let answer = ask(&client, state).await?;
     let own = Duration::from_millis(answer["grace_ms"].as_u64().unwrap_or_default()) + MARGIN;
     let patience = args.timeout.map_or(own, Duration::from_secs);
     if output.is_terminal() {

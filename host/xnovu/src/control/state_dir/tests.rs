@@ -93,6 +93,22 @@ fn who_looks_disturbs_nobody_who_starts() {
 }
 
 #[test]
+fn a_pid_that_is_written_a_moment_after_the_lock_is_taken_is_waited_for() {
+    let (_dir, state) = state();
+    state.create().unwrap();
+    let path = state.pid_file(&Role::Daemon);
+    let mut owner = OpenOptions::new().create(true).write(true).truncate(true).open(&path).unwrap();
+    owner.try_lock().unwrap();
+    let write = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(30));
+        writeln!(owner, "41").unwrap();
+        owner
+    });
+    assert_eq!(state.find(&Role::Daemon).unwrap().pid, 41);
+    drop(write.join().unwrap());
+}
+
+#[test]
 fn everything_is_for_its_owner_alone() {
     let (_dir, state) = state();
     let _hold = state.claim(Role::Daemon, &started(41)).unwrap();

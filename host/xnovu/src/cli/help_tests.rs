@@ -1,0 +1,52 @@
+//! What `--help` says of each verb stands in `tests/help/`, so that a change of it is read by somebody.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory;
+
+use super::Cli;
+
+/// Set, the files are written anew instead of compared.
+const UPDATE: &str = "XNOVU_UPDATE_HELP";
+
+#[test]
+fn the_help_of_every_verb_is_as_it_was_reviewed() {
+    let mut command = Cli::command().term_width(100);
+    command.build();
+    let mut said = BTreeMap::new();
+    collect(&mut command, "xnovu", &mut said);
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/help");
+    if std::env::var_os(UPDATE).is_some() {
+        write(&dir, &said);
+    }
+    let stands: BTreeMap<String, String> =
+        files(&dir).into_iter().map(|(name, path)| (name, fs::read_to_string(path).unwrap())).collect();
+    let hint = format!("read the change, then: {UPDATE}=1 cargo test -p xnovu --lib cli::help");
+    for (name, text) in &said {
+        let stands = stands.get(name).map_or("nothing", String::as_str);
+        assert!(stands == text, "tests/help/{name}.txt has\n{stands}\nand --help says\n{text}\n{hint}");
+    }
+    let gone: Vec<&String> = stands.keys().filter(|name| !said.contains_key(*name)).collect();
+    assert!(gone.is_empty(), "there are no such verbs any more: {gone:?}\n{hint}");
+}
+
+fn collect(command: &mut clap::Command, name: &str, said: &mut BTreeMap<String, String>) {
+    said.insert(name.to_owned(), command.render_long_help().to_string());
+    for verb in command.get_subcommands_mut().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
+        let name = format!("{name}-{}", verb.get_name());
+        collect(verb, &name, said);
+    }
+}
+
+fn files(dir: &Path) -> BTreeMap<String, PathBuf> {
+    let paths = fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path());
+    paths.map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), path)).collect()
+}
+
+fn write(dir: &Path, said: &BTreeMap<String, String>) {
+    fs::create_dir_all(dir).unwrap();
+    files(dir).values().for_each(|path| fs::remove_file(path).unwrap());
+    said.iter().for_each(|(name, text)| fs::write(dir.join(format!("{name}.txt")), text).unwrap());
+}
