@@ -38,8 +38,9 @@ const TABLES_MAX: u32 = 32;
 /// Evaluations outside the rule threads that may be alive at once: config checks and trials.
 const SPARE_INSTANCES: u32 = 8;
 
-/// Memory slots kept warm. A slot remembers the component it last held, so this is how many components stay fast.
-const WARM_SLOTS: u32 = 256;
+/// Memory slots kept warm. A slot remembers the component it last held, so this is how many components stay fast. Each costs 4 GiB
+/// of addresses and, once used, the pages its component wrote to.
+const WARM_SLOTS: u32 = 2048;
 
 /// The engine and its ticker.
 pub(crate) struct Engine {

@@ -3,7 +3,7 @@
 //! Owns the rule that what runs is only ever replaced by something better: whatever is missing or wrong leaves the last good state
 //! alone. Pure, so that each case is a line of a table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use semver::Version;
 
@@ -66,12 +66,11 @@ pub(crate) enum BindingStep {
 pub(crate) fn plan(loaded: &Loaded, found: &Found) -> Plan {
     let mut plan = Plan::default();
     let entries = entries(loaded, found, &mut plan.notes);
-    let bound: BTreeSet<&str> =
-        entries.values().filter_map(|it| it.as_ref().ok()).map(|it| it.plugin.as_str()).collect();
-    let missing = bound.iter().filter(|name| !found.plugins.contains_key(**name));
+    let allowed = bytes_allowed(&entries);
+    let missing = allowed.keys().filter(|name| !found.plugins.contains_key(**name));
     let names = found.plugins.keys().map(String::as_str).chain(missing.copied());
     plan.plugins =
-        names.map(|name| (name.to_owned(), plugin_step(loaded, found, name, bound.contains(name)))).collect();
+        names.map(|name| (name.to_owned(), plugin_step(loaded, found, name, allowed.get(name).copied()))).collect();
     for (subject, entry) in entries {
         let step = match entry {
             Ok(entry) => binding_step(loaded, found, &plan.plugins, &subject, entry),
@@ -117,10 +116,20 @@ fn read_entries(file: &BindingsFile, notes: &mut Vec<Hinted>) -> Entries {
     entries.collect()
 }
 
-fn plugin_step(loaded: &Loaded, found: &Found, name: &str, bound: bool) -> PluginStep {
-    if !bound {
-        return PluginStep::Leave;
+/// Each plugin somebody is bound to, with the largest component any of them allows.
+fn bytes_allowed(entries: &Entries) -> BTreeMap<&str, u64> {
+    let mut allowed = BTreeMap::new();
+    for entry in entries.values().flatten() {
+        let bytes = allowed.entry(entry.plugin.as_str()).or_default();
+        *bytes = entry.limits.component_bytes.max(*bytes);
     }
+    allowed
+}
+
+/// What is to become of a plugin. `allowed`: the most bytes anybody bound to it allows, so that none is compiled whom nobody could
+/// run. None: nobody is bound to it.
+fn plugin_step(loaded: &Loaded, found: &Found, name: &str, allowed: Option<u64>) -> PluginStep {
+    let Some(allowed) = allowed else { return PluginStep::Leave };
     match found.plugins.get(name) {
         None => {
             let why = format!("there is no directory {}", found.dir.join(name).display());
@@ -130,7 +139,7 @@ fn plugin_step(loaded: &Loaded, found: &Found, name: &str, bound: bool) -> Plugi
         Some(Ok(plugin)) => match loaded.refused.get(&plugin.component.digest) {
             Some(why) => PluginStep::Refuse(why.clone()),
             None if loaded.plugins.get(name) == Some(&identity(plugin)) => PluginStep::Keep,
-            None => PluginStep::Load,
+            None => too_large(found, name, plugin, allowed).map_or(PluginStep::Load, PluginStep::Refuse),
         },
     }
 }
@@ -147,10 +156,7 @@ fn binding_step(
         return BindingStep::Fall { plugin, entry: Some(entry), why: why.clone() };
     }
     let Some(Ok(there)) = found.plugins.get(&plugin) else { return BindingStep::Bind(entry) };
-    let (bytes, limit) = (there.component.bytes, entry.limits.component_bytes);
-    if bytes > limit {
-        let why = format!("its component has {bytes} bytes; at most {limit} are allowed (limits.component_bytes)");
-        let why = Hinted::new(why).hint(build_hint(&found.dir, &plugin));
+    if let Some(why) = too_large(found, &plugin, there, entry.limits.component_bytes) {
         return BindingStep::Fall { plugin, entry: Some(entry), why };
     }
     let (version, digest) = identity(there);
@@ -158,6 +164,12 @@ fn binding_step(
         Some(Some(running)) if *running == (entry.clone(), version, digest) => BindingStep::Keep,
         _ => BindingStep::Bind(entry),
     }
+}
+
+fn too_large(found: &Found, name: &str, plugin: &FoundPlugin, limit: u64) -> Option<Hinted> {
+    let bytes = plugin.component.bytes;
+    let why = format!("its component has {bytes} bytes; at most {limit} are allowed (limits.component_bytes)");
+    (bytes > limit).then(|| Hinted::new(why).hint(build_hint(&found.dir, name)))
 }
 
 fn identity(plugin: &FoundPlugin) -> (Version, Digest) {

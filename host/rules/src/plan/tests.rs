@@ -141,9 +141,23 @@ fn a_component_above_an_entrys_limit_falls_for_that_entry() {
     let limited = |bytes| Entry { limits: Limits { component_bytes: bytes, ..Limits::default() }, ..entry("p") };
     let at = |bytes| plan(&Loaded::default(), &with_entry(found(component(b"12345")), Ok(limited(bytes))));
     assert_eq!(at(5).bindings[&subject("e")], BindingStep::Bind(limited(5)));
+    assert_eq!(at(5).plugins["p"], PluginStep::Load);
+    assert!(matches!(at(4).plugins["p"], PluginStep::Refuse(_)), "what nobody may run is not compiled either");
     assert!(
         matches!(&at(4).bindings[&subject("e")], BindingStep::Fall { why, .. } if why.reason.contains("5 bytes; at most 4"))
     );
+}
+
+#[test]
+fn a_component_is_loaded_for_the_entry_that_allows_the_most() {
+    let limited = |bytes| Entry { limits: Limits { component_bytes: bytes, ..Limits::default() }, ..entry("p") };
+    let mut found = found(component(b"12345"));
+    let entries = [(subject("e"), Ok(limited(4))), (subject("f"), Ok(limited(5)))].into();
+    found.bindings = FoundBindings::Read(BindingsFile { entries, mistakes: Vec::new() });
+    let plan = plan(&Loaded::default(), &found);
+    assert_eq!(plan.plugins["p"], PluginStep::Load);
+    assert!(matches!(&plan.bindings[&subject("e")], BindingStep::Fall { why, .. } if why.reason.contains("at most 4")));
+    assert_eq!(plan.bindings[&subject("f")], BindingStep::Bind(limited(5)));
 }
 
 #[test]
