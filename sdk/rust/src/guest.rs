@@ -10,6 +10,7 @@ use crate::log::Level;
 use crate::rules::Unit;
 use crate::{Origin, RuleError, Timestamp, Verdict, answer, message};
 
+#[cfg(feature = "allocator")]
 mod allocator;
 pub(crate) mod calendar;
 

@@ -8,8 +8,12 @@ use wit_component::ComponentEncoder;
 
 /// A guest without WASI, as a component.
 pub(crate) fn plain(guest: &str) -> Vec<u8> {
-    let module = build(guest, "wasm32-unknown-unknown", "");
-    ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
+    component(&build(guest, "wasm32-unknown-unknown", ""))
+}
+
+/// A module, as a component.
+pub(crate) fn component(module: &[u8]) -> Vec<u8> {
+    ComponentEncoder::default().validate(true).module(module).unwrap().encode().unwrap()
 }
 
 /// Where guests are built, and where what is compiled of them is kept from run to run.
@@ -24,15 +28,21 @@ fn root() -> PathBuf {
 /// Builds a guest and returns what the compiler made of it.
 pub(crate) fn build(guest: &str, target: &str, features: &str) -> Vec<u8> {
     // Each set of features has a directory of its own, or two tests would overwrite each other's result.
-    let target_dir = target_dir().join(format!("{guest}-{features}"));
+    build_as(&format!("{guest}-{features}"), guest, target, &["--features", features], "")
+}
+
+/// The same with any arguments for cargo and flags for the compiler, in a directory of that name.
+pub(crate) fn build_as(name: &str, guest: &str, target: &str, arguments: &[&str], flags: &str) -> Vec<u8> {
+    let target_dir = target_dir().join(name);
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--release", "--target", target, "--features", features])
+        .args(["build", "--quiet", "--release", "--target", target])
+        .args(arguments)
         .arg("--manifest-path")
         .arg(root().join("tests/guests").join(guest).join("Cargo.toml"))
         .arg("--target-dir")
         .arg(&target_dir)
-        .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("RUSTFLAGS", flags)
         .output()
         .unwrap();
     assert!(output.status.success(), "{guest} does not build: {}", String::from_utf8_lossy(&output.stderr));
