@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use xnovu_domain::EnterpriseId;
@@ -27,22 +28,36 @@ impl Limit {
 }
 
 /// The limits of every enterprise.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Limits {
-    own: HashMap<EnterpriseId, Limit>,
-}
+#[derive(Clone)]
+pub struct Limits(Arc<dyn Fn(&EnterpriseId) -> Limit + Send + Sync>);
 
 impl Limits {
-    /// The limit of an enterprise; none where it has none of its own.
+    /// The limits somebody else knows. Asked for every job, so the answer must be quick; it must be the same in every worker.
+    #[must_use]
+    pub fn new(of: impl Fn(&EnterpriseId) -> Limit + Send + Sync + 'static) -> Self {
+        Self(Arc::new(of))
+    }
+
+    /// The limit of an enterprise.
     #[must_use]
     pub fn of(&self, enterprise: &EnterpriseId) -> Limit {
-        self.own.get(enterprise).copied().unwrap_or_default()
+        (self.0)(enterprise)
     }
 }
 
+/// No limits.
+impl Default for Limits {
+    fn default() -> Self {
+        Self::new(|_| Limit::default())
+    }
+}
+
+/// Those of some enterprises; the others have none.
+
 impl FromIterator<(EnterpriseId, Limit)> for Limits {
     fn from_iter<I: IntoIterator<Item = (EnterpriseId, Limit)>>(limits: I) -> Self {
-        Self { own: limits.into_iter().collect() }
+        let own: HashMap<EnterpriseId, Limit> = limits.into_iter().collect();
+        Self::new(move |enterprise| own.get(enterprise).copied().unwrap_or_default())
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
+use xnovu_domain::RuleSlot;
 use xnovu_queue::{Drained, Tally, Work, WorkOptions};
 
 use super::Worker;
@@ -35,7 +36,7 @@ pub async fn serve(parts: &Parts, name: &WorkerName, stop: &CancellationToken) -
         trail: parts.trail.clone(),
         metrics: Arc::clone(&parts.metrics),
     });
-    let rule_worker = Arc::new(RuleWorker {
+    let rule_worker: Arc<dyn Work<RuleSlot>> = Arc::new(RuleWorker {
         store: Arc::clone(&parts.store),
         defaults: parts.config.cron.defaults,
         metrics: Arc::clone(&parts.metrics),
@@ -44,13 +45,14 @@ pub async fn serve(parts: &Parts, name: &WorkerName, stop: &CancellationToken) -
     let rule_options = WorkOptions { concurrency: parts.config.concurrency.min(RULES_TOGETHER_MAX), ..options.clone() };
     let tally = Tally::default();
     let work: Arc<dyn Work> = Arc::new(tally.of(worker));
+    let rule_work: Arc<dyn Work<RuleSlot>> = Arc::new(tally.of(rule_worker));
     let info = name.info(options.concurrency, parts.clock.now());
     let (stop, ended) = (stop.child_token(), CancellationToken::new());
     let working = async {
         // Where one of the two cannot work, the other stops.
         let (notifications, rules) = tokio::join!(
             parts.queue.work(options, work, stop.clone()).inspect(|_| stop.cancel()),
-            parts.queue.work_rules(rule_options, rule_worker, stop.clone()).inspect(|_| stop.cancel()),
+            parts.queue.work_rules(rule_options, rule_work, stop.clone()).inspect(|_| stop.cancel()),
         );
         ended.cancel();
         let notifications = notifications.context("taking jobs")?.still_running;

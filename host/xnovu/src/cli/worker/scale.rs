@@ -85,6 +85,7 @@ async fn supervise(place: &Place, program: Program, wanted: usize, output: Outpu
     let told = routes::routes(std::sync::Arc::clone(&supervisor), stop.clone());
     admin.spawn("admin", server::serve(socket, told, ended.clone()));
     output.note(&format!("supervising {wanted} worker(s); `xnovu worker scale <count>` changes the number"));
+    crate::systemd::ready("supervising");
     let signals = crate::shutdown::listen(stop.clone());
     let failed = tokio::select! {
         failed = supervisor.run(stop.clone()) => failed,
