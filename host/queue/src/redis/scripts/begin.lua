@@ -7,7 +7,10 @@ local place = (tonumber(about[1]) or 0) * 2199023255552 + (tonumber(about[2]) or
 local free, have = free_slots(), tokens()
 local _, ahead = first_parked()
 if free >= 1 and have >= 1 and place <= ahead then
-  if slots_max > 0 then call('HSET', slots, id, ARGV[6]) end
+  if slots_max > 0 then
+    call('HSET', slots, id, ARGV[6])
+    call('PEXPIRE', slots, 86400000)
+  end
   if rate > 0 then
     call('HSET', bucket, 'tokens', tostring(have - 1), 'at', clock)
     call('PEXPIRE', bucket, 60000)

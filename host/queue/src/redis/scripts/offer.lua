@@ -8,9 +8,8 @@ end
 -- 0: there is none. 1: one that is finished, or that stands nowhere and would never be performed, has made room. 2: it is unfinished.
 local function make_room(id)
   if call('EXISTS', at(id)) == 0 then
-    -- What is left of a job whose data is gone would be performed as a job without data.
-    call('ZREM', at('completed'), id)
-    call('ZREM', at('failed'), id)
+    -- Where the data of a job is gone, its id may have stayed behind: it would be performed twice.
+    for _, set in ipairs({'prioritized', 'delayed', 'completed', 'failed'}) do call('ZREM', at(set), id) end
     return 0
   end
   if call('ZSCORE', at('prioritized'), id) or call('ZSCORE', at('delayed'), id) then return 2 end
