@@ -53,7 +53,6 @@ impl Default for Limits {
 }
 
 /// Those of some enterprises; the others have none.
-
 impl FromIterator<(EnterpriseId, Limit)> for Limits {
     fn from_iter<I: IntoIterator<Item = (EnterpriseId, Limit)>>(limits: I) -> Self {
         let own: HashMap<EnterpriseId, Limit> = limits.into_iter().collect();

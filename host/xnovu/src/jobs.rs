@@ -3,6 +3,7 @@
 //! Owns the answers of `xnovu queue`, and the same over the admin socket of a process whose queue is in memory. Never shows more of a
 //! notification than its id, its enterprise and the reason its job failed for.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -106,13 +107,19 @@ pub async fn failed(queue: &dyn JobQueue, selection: &Selection) -> Result<Vec<F
 /// # Errors
 /// The queue does not answer. Some may have been queued.
 pub async fn retry(queue: &dyn JobQueue, selection: &Selection) -> Result<Vec<String>, QueueError> {
-    let meant = failed(queue, selection).await?;
-    let mut again = Vec::new();
-    for name in QUEUES {
-        let ids: Vec<String> = meant.iter().filter(|one| one.queue == name).map(|one| one.job.id.clone()).collect();
-        again.extend(queue.retry(name, &ids).await?);
+    let (mut again, mut asked) = (Vec::new(), HashSet::new());
+    loop {
+        let meant = failed(queue, selection).await?;
+        // One that has failed anew meanwhile had its turn.
+        let fresh: Vec<Failed> = meant.into_iter().filter(|one| asked.insert(one.job.id.clone())).collect();
+        if fresh.is_empty() {
+            return Ok(again);
+        }
+        for name in QUEUES {
+            let ids: Vec<String> = fresh.iter().filter(|one| one.queue == name).map(|one| one.job.id.clone()).collect();
+            again.extend(queue.retry(name, &ids).await?);
+        }
     }
-    Ok(again)
 }
 
 /// Queues one failed job again. False: there is no failed job of that id.

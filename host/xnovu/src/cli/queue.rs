@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use xnovu_domain::EnterpriseId;
 use xnovu_queue::{JobQueue, QueueName};
@@ -75,10 +75,6 @@ impl FilterArgs {
         let queue = self.which.queue.map(Which::name);
         Selection { queue, enterprise: self.enterprise.clone(), reason: self.reason.clone(), limit }
     }
-
-    fn is_empty(&self) -> bool {
-        self.which.queue.is_none() && self.enterprise.is_none() && self.reason.is_none()
-    }
 }
 
 #[derive(Args)]
@@ -91,7 +87,9 @@ pub(super) struct FailedArgs {
     limit: usize,
 }
 
+/// Saying nothing is not everything.
 #[derive(Args)]
+#[command(group(ArgGroup::new("meant").required(true).multiple(true).args(["jobs", "queue", "enterprise", "reason", "all"])))]
 pub(super) struct RetryArgs {
     /// The jobs, as `xnovu queue failed` names them
     #[arg(value_name = "JOB", conflicts_with_all = ["all", "enterprise", "reason", "queue"])]
@@ -106,15 +104,11 @@ pub(super) struct RetryArgs {
 }
 
 pub(super) async fn run(command: QueueCommand, layers: &Layers, output: Output) -> anyhow::Result<ExitCode> {
-    let wanted = match &command {
-        QueueCommand::Retry(args) => Some(args.wanted()?),
-        _ => None,
-    };
     let reached = reach(layers).await?;
     match command {
         QueueCommand::Status => status(&reached, output).await,
         QueueCommand::Failed(args) => failed(&reached, &args, output).await,
-        QueueCommand::Retry(_) => retry(&reached, &wanted.unwrap_or(Retry::Jobs(Vec::new())), output).await,
+        QueueCommand::Retry(args) => retry(&reached, &args.wanted(), output).await,
         QueueCommand::Pause(which) => set_paused(&reached, &which, true, output).await,
         QueueCommand::Resume(which) => set_paused(&reached, &which, false, output).await,
     }
@@ -171,15 +165,8 @@ fn failed_row(one: &Failed) -> Vec<String> {
 }
 
 impl RetryArgs {
-    /// What is meant; saying nothing is not everything.
-    fn wanted(&self) -> anyhow::Result<Retry> {
-        if !self.jobs.is_empty() {
-            return Ok(Retry::Jobs(self.jobs.clone()));
-        }
-        if self.filter.is_empty() && !self.all {
-            bail!("which jobs?\n  hint: name them, or give --enterprise, --reason, --queue or --all");
-        }
-        Ok(Retry::Selected(self.filter.selection(None)))
+    fn wanted(&self) -> Retry {
+        if self.jobs.is_empty() { Retry::Selected(self.filter.selection(None)) } else { Retry::Jobs(self.jobs.clone()) }
     }
 }
 

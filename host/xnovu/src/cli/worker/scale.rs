@@ -57,14 +57,17 @@ pub(super) async fn run(args: ScaleArgs, layers: Layers, output: Output) -> anyh
     require_redis(&config)?;
     let state = StateDir::at(&config.state)?;
     let wanted = usize::from(args.count);
-    match Client::of(&state, &Role::Supervisor) {
-        Ok(supervisor) => instruct(&supervisor, wanted, &args, output).await,
-        Err(ControlError::NotRunning { .. }) => {
-            let flags = options(&args.of_workers);
-            let place = Place::take(&config, Role::Supervisor, flags.clone())?;
-            supervise(&place, program(&flags)?, wanted, output).await
+    if let Ok(supervisor) = Client::of(&state, &Role::Supervisor) {
+        return instruct(&supervisor, wanted, &args, output).await;
+    }
+    let flags = options(&args.of_workers);
+    match Place::take(&config, Role::Supervisor, flags.clone()) {
+        Ok(place) => supervise(&place, program(&flags)?, wanted, output).await,
+        // Another call was faster.
+        Err(error) if matches!(error.downcast_ref(), Some(ControlError::Running { .. })) => {
+            instruct(&Client::of(&state, &Role::Supervisor)?, wanted, &args, output).await
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 

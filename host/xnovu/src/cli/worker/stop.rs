@@ -40,25 +40,21 @@ pub(in crate::cli) struct StopArgs {
 
 pub(super) async fn run(args: StopArgs, layers: &Layers, output: Output) -> anyhow::Result<ExitCode> {
     let state = StateDir::at(&state_dir(layers))?;
-    let registry = match reach(layers).await {
-        Ok(Reached::Redis(queue)) => Some(queue.registry()),
-        Ok(Reached::Daemon(_)) => None,
-        Err(error) if args.id.is_some() || args.all => return Err(error),
-        // Those of this state directory can be stopped without it.
-        Err(error) => {
-            output.note(&format!("note: the workers' registry was not asked: {error:#}"));
-            None
-        }
-    };
-    let mut asked = Asked { state, registry, left: BTreeSet::new() };
-    match (&args.id, args.all) {
-        (Some(id), _) => asked.one(id, output).await?,
-        (None, all) => {
-            asked.own(output).await?;
-            if all {
-                asked.others(output).await?;
-            }
-        }
+    let mut asked = Asked { state, registry: None, left: BTreeSet::new() };
+    let own = asked.running()?;
+    // Those of this state directory are stopped without Redis, which may be what is amiss.
+    let is_elsewhere = |start: &String| !own.iter().any(|id| id.starts_with(start.as_str()));
+    if (args.all || args.id.as_ref().is_some_and(is_elsewhere))
+        && let Reached::Redis(queue) = reach(layers).await?
+    {
+        asked.registry = Some(queue.registry());
+    }
+    match &args.id {
+        Some(id) => asked.one(id, output).await?,
+        None => asked.own(output).await?,
+    }
+    if args.all {
+        asked.others(output).await?;
     }
     asked.wait(Duration::from_secs(args.timeout), output).await
 }
