@@ -21,6 +21,7 @@ mod life;
 mod line;
 mod logs;
 mod metrics;
+mod monitor;
 mod outages;
 mod promises;
 mod queue;

@@ -173,6 +173,13 @@ impl Notification {
         self.transaction_id.as_deref()?.parse().ok()
     }
 
+    /// Whether a sender other than this program has begun it or ended it.
+    #[must_use]
+    pub fn is_of_another_sender(&self) -> bool {
+        matches!(self.notification_status, Status::Processing | Status::Sent | Status::Failed)
+            && self.claimed_by().is_none()
+    }
+
     /// Where the notification came from: by the row, not by the path on which it was heard of. A time that only a deferral has put
     /// there does not make a row a scheduled one.
     #[must_use]

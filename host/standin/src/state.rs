@@ -39,6 +39,7 @@ struct Inner {
     tasks: Tasks,
     /// Counts the names the admin route makes up.
     names: AtomicU64,
+    rest_writes: AtomicU64,
 }
 
 /// Numbers about everything.
@@ -46,6 +47,8 @@ struct Inner {
 pub struct Stats {
     /// Rows of each table.
     pub tables: BTreeMap<&'static str, TableStats>,
+    /// POST, PATCH and DELETE requests to PostgREST, refused ones among them.
+    pub rest_writes: u64,
     /// Numbers about Novu.
     pub novu: NovuStats,
     /// Numbers about Realtime.
@@ -82,6 +85,7 @@ impl State {
             novu: Novu::new(&config.options),
             tasks,
             names: AtomicU64::new(1),
+            rest_writes: AtomicU64::new(0),
             config,
         };
         Self { inner: Arc::new(inner) }
@@ -174,7 +178,12 @@ impl State {
             });
             tables.collect()
         });
-        Stats { tables, novu: self.inner.novu.worker().stats(), realtime: self.inner.hub.stats() }
+        Stats {
+            tables,
+            rest_writes: self.inner.rest_writes.load(Ordering::Relaxed),
+            novu: self.inner.novu.worker().stats(),
+            realtime: self.inner.hub.stats(),
+        }
     }
 
     /// The switches as they stand; used counts are down to what is left.
@@ -267,6 +276,11 @@ impl State {
     /// Uses up counted switches. Not for setting: `set_faults` does what hangs on them.
     pub(crate) fn change_faults<T>(&self, change: impl FnOnce(&mut Faults) -> T) -> T {
         change(&mut self.lock_faults())
+    }
+
+    /// A request that would write has come.
+    pub(crate) fn note_rest_write(&self) {
+        self.inner.rest_writes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A number no name has had yet.

@@ -3,8 +3,8 @@
 //! Owns which tasks a daemon is made of and how they are joined. Sources end when `stop` is cancelled; the admission ends when no source
 //! is left, so that nothing it has heard of is forgotten.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -16,6 +16,7 @@ use crate::admission::Admission;
 use crate::cron::Book;
 use crate::cron::catalog::Catalog;
 use crate::cron::tick::Ticker;
+use crate::monitor::{Comparison, Eyes, Monitor, Report};
 use crate::parts::Parts;
 use crate::reaper::Reaper;
 use crate::source::due::Due;
@@ -23,6 +24,7 @@ use crate::source::realtime::realtime_sources;
 use crate::source::sweep::{Sweep, SweepReport, SweepRequests, SweepSettings};
 use crate::source::{Connections, EventSource, Hint, Restarts, StatusSender, supervise};
 use crate::tasks::Tasks;
+use crate::workflows::Workflows;
 
 /// Hints on their way to the lanes.
 const HINTS_MAX: usize = 10_000;
@@ -44,6 +46,8 @@ pub struct Daemon {
     pub sweeps: watch::Receiver<SweepReport>,
     /// The rules that fire by the clock; None where they are switched off.
     pub book: Option<Arc<Book>>,
+    /// What came of watching; None where it does its work.
+    pub comparison: Option<Arc<Mutex<Comparison>>>,
 }
 
 impl Daemon {
@@ -66,8 +70,53 @@ impl Daemon {
         let sweeps = sweep.watch();
         let stopped = stop.clone();
         tasks.spawn("sweep", async move { sweep.run(&hints, &stopped).await });
-        let book = parts.config.cron.enabled.then(|| start_cron(parts, &enterprises, tasks, stop));
-        Self { enterprises, connections, sweeps, book }
+        let book = parts.config.cron.enabled.then(|| read_rules(parts, &enterprises, tasks, stop));
+        if let Some(book) = &book {
+            start_ticker(parts, book, tasks, stop);
+        }
+        Self { enterprises, connections, sweeps, book, comparison: None }
+    }
+
+    /// What came of watching so far.
+    #[must_use]
+    pub fn comparison(&self) -> Option<Report> {
+        self.comparison.as_ref().map(|comparison| comparison.lock().unwrap_or_else(PoisonError::into_inner).report())
+    }
+
+    /// Starts a daemon that only watches: the same sources, and nobody who acts.
+    #[must_use]
+    pub fn watch(
+        parts: &Parts,
+        enterprises: Vec<EnterpriseId>,
+        comparison: Arc<Mutex<Comparison>>,
+        tasks: &Tasks,
+        stop: &CancellationToken,
+    ) -> Self {
+        let requests = Arc::new(SweepRequests::default());
+        let sockets = realtime_sources(&parts.config.supabase, parts.config.sources, &enterprises, &requests);
+        let (hints, heard) = mpsc::channel(HINTS_MAX);
+        let (_, never_braked) = watch::channel(false);
+        let settings = SweepSettings::with_period(parts.config.sources.sweep_interval);
+        let due = Arc::new(Due::new(settings.horizon, Arc::clone(&parts.clock)));
+        let book = parts.config.cron.enabled.then(|| read_rules(parts, &enterprises, tasks, stop));
+        let monitor = Arc::new(Monitor {
+            eyes: Eyes::of(Arc::clone(&parts.store)),
+            rules: Arc::clone(&parts.rules) as _,
+            workflows: Workflows::new(Arc::clone(&parts.store)),
+            due: Arc::clone(&due),
+            book: book.clone(),
+            enterprises: enterprises.clone(),
+            clock: Arc::clone(&parts.clock),
+            comparison: Arc::clone(&comparison),
+        });
+        tasks.spawn("monitor", monitor.run(heard, stop.clone()));
+        start_due(due, hints.clone(), tasks, stop);
+        let connections = start_realtime(parts, &enterprises, sockets, &hints, tasks, stop);
+        let sweep = Sweep::new(Arc::clone(&parts.store), enterprises.clone(), settings, requests, never_braked);
+        let sweeps = sweep.watch();
+        let stopped = stop.clone();
+        tasks.spawn("sweep", async move { sweep.run(&hints, &stopped).await });
+        Self { enterprises, connections, sweeps, book, comparison: Some(comparison) }
     }
 }
 
@@ -108,7 +157,7 @@ fn start_due(due: Arc<Due>, hints: mpsc::Sender<Hint>, tasks: &Tasks, stop: &Can
     tasks.spawn("due", async move { due.run(&hints, &stop).await });
 }
 
-fn start_cron(parts: &Parts, enterprises: &[EnterpriseId], tasks: &Tasks, stop: &CancellationToken) -> Arc<Book> {
+fn read_rules(parts: &Parts, enterprises: &[EnterpriseId], tasks: &Tasks, stop: &CancellationToken) -> Arc<Book> {
     let book = Arc::new(Book::new(parts.config.cron.defaults));
     let catalog = Catalog {
         store: Arc::clone(&parts.store),
@@ -117,18 +166,21 @@ fn start_cron(parts: &Parts, enterprises: &[EnterpriseId], tasks: &Tasks, stop: 
         book: Arc::clone(&book),
         metrics: Arc::clone(&parts.metrics),
     };
+    let stopped = stop.clone();
+    tasks.spawn("rules", async move { catalog.run(&stopped).await });
+    book
+}
+
+fn start_ticker(parts: &Parts, book: &Arc<Book>, tasks: &Tasks, stop: &CancellationToken) {
     let ticker = Ticker {
-        book: Arc::clone(&book),
+        book: Arc::clone(book),
         queue: Arc::clone(&parts.queue),
         priority: parts.config.priorities.cron,
         clock: Arc::clone(&parts.clock),
         metrics: Arc::clone(&parts.metrics),
     };
     let stopped = stop.clone();
-    tasks.spawn("rules", async move { catalog.run(&stopped).await });
-    let stopped = stop.clone();
     tasks.spawn("cron", async move { ticker.run(&stopped).await });
-    book
 }
 
 fn start_realtime(

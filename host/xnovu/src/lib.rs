@@ -16,6 +16,7 @@ pub mod health;
 pub mod http;
 pub mod jobs;
 pub mod metrics;
+pub mod monitor;
 pub mod parts;
 pub mod reaper;
 pub mod reloading;

@@ -88,6 +88,13 @@ impl House {
         Xnovu::start("daemon", &["daemon"], self.dir(), &self.environment(port), Some(port))
     }
 
+    /// Starts a daemon with these arguments.
+    pub fn daemon_with(&self, arguments: &[&str]) -> Xnovu {
+        let port = free_port();
+        let arguments = [&["daemon"], arguments].concat();
+        Xnovu::start("daemon", &arguments, self.dir(), &self.environment(port), Some(port))
+    }
+
     /// Starts a daemon of another machine: it shares everything but its state directory.
     pub fn another_daemon(&self) -> Xnovu {
         let port = free_port();

@@ -44,6 +44,9 @@ pub(crate) async fn serve(
     if let Err(refusal) = gateway::authorize(&headers, &query, state.supabase_key()) {
         return refusal.into_response();
     }
+    if !matches!(method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        state.note_rest_write();
+    }
     let answer = find_table(&method, &headers, &table).and_then(|table| {
         let request = Request { table, query: &query, headers: &headers, body: &body };
         match method {

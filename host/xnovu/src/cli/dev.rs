@@ -72,7 +72,7 @@ pub(super) async fn run(args: DevArgs, mut layers: Layers, output: Output) -> an
         let stopped = stop.clone();
         tasks.spawn("samples", async move { samples::make(&state, pause, count, stopped).await });
     }
-    let roles = Roles { daemon: Some(enterprises), workers: WORKERS, health: true, place: None };
+    let roles = Roles { daemon: Some(enterprises), monitor: None, workers: WORKERS, health: true, place: None };
     let ended = serve(parts, roles, stop).await;
     standin.stop().await;
     if let Some(redis) = redis {

@@ -4,7 +4,7 @@
 //! process at once.
 
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -20,6 +20,7 @@ use crate::control::{Role, server};
 use crate::daemon::Daemon;
 use crate::health::Health;
 use crate::http;
+use crate::monitor::Comparison;
 use crate::parts::Parts;
 use crate::reloading::Reloads;
 use crate::systemd;
@@ -36,6 +37,8 @@ pub(in crate::cli) const EXIT_INTERRUPTED: u8 = 130;
 pub(super) struct Roles {
     /// The enterprises to hear of. None: it is no daemon.
     pub(super) daemon: Option<Vec<EnterpriseId>>,
+    /// Where what it sees is compared, if it only watches.
+    pub(super) monitor: Option<Arc<Mutex<Comparison>>>,
     /// How many workers it runs.
     pub(super) workers: usize,
     /// Whether health and metrics are served on TCP.
@@ -67,7 +70,10 @@ async fn run(parts: Parts, mut roles: Roles, stop: CancellationToken) -> anyhow:
     }
     let names = worker_names(&roles);
     let _reloads = Reloads::start(&parts, &tasks, &stop)?;
-    let daemon = roles.daemon.take().map(|enterprises| Daemon::start(&parts, enterprises, &tasks, &stop));
+    let daemon = roles.daemon.take().map(|enterprises| match roles.monitor.take() {
+        Some(comparison) => Daemon::watch(&parts, enterprises, comparison, &tasks, &stop),
+        None => Daemon::start(&parts, enterprises, &tasks, &stop),
+    });
     let health = Health::of(&parts, daemon, vec![tasks.clone(), http_tasks.clone()], stop.clone()).await;
     http_tasks.spawn("health", Arc::clone(&health).keep_looking(http_stop.clone()));
     let admin = roles.place.as_ref().map_or_else(Router::new, |place| place.routes(&parts, &stop));

@@ -80,7 +80,7 @@ async fn start(args: StartArgs, mut layers: Layers, output: Output) -> anyhow::R
     let parts = Parts::open(config).await?;
     tell_report(&parts.report, output);
     output.note(&format!("performing {} job(s) at a time", parts.config.concurrency));
-    let roles = Roles { daemon: None, workers: 1, health, place: Some(place) };
+    let roles = Roles { daemon: None, monitor: None, workers: 1, health, place: Some(place) };
     let stop = CancellationToken::new();
     if args.supervised {
         Tasks::new(stop.clone()).spawn("supervisor's line", drain_with_the_line(stop.clone()));

@@ -61,6 +61,7 @@ async fn detailed(State(health): State<Arc<Health>>) -> Response {
     body["plugins"] = plugins(health.rules());
     body["sweeps"] = health.daemon().map_or(Value::Null, |daemon| sweeps(&daemon.sweeps.borrow()));
     body["rules"] = json!(health.daemon().and_then(|daemon| daemon.book.as_ref()).map(|book| book.report()));
+    body["monitor"] = json!(health.daemon().and_then(Daemon::comparison));
     body["process"] = health.metrics().process();
     answer(code(status), &body)
 }

@@ -143,6 +143,19 @@ pub(crate) fn workflows(enterprise: &EnterpriseId, after: Option<i64>, limit: us
     filter
 }
 
+/// Made since an instant, by id.
+pub(crate) fn made_since(
+    enterprise: &EnterpriseId,
+    since: Micros,
+    after: Option<NotificationId>,
+    limit: usize,
+) -> Filter {
+    let mut filter = of(enterprise);
+    filter.push(("created_at", format!("gte.{since}")));
+    page(&mut filter, after, limit);
+    filter
+}
+
 /// Rules that may fire, by id.
 pub(crate) fn rules(enterprise: &EnterpriseId, after: Option<RuleId>, limit: usize) -> Filter {
     let mut filter = of(enterprise);
@@ -249,6 +262,7 @@ mod tests {
             claimed_as_seen(&row),
             workflows(&enterprise, Some(1), 1),
             rules(&enterprise, None, 1),
+            made_since(&enterprise, stamp(), None, 1),
             rule(&enterprise, RuleId::new(1).unwrap()),
         ];
         for filter in filters {

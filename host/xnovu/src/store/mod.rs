@@ -241,6 +241,15 @@ pub trait NotificationStore: Send + Sync {
         limit: usize,
     ) -> Result<ReadRows, StoreError>;
 
+    /// A page of the enterprise's rows made since an instant, whatever their state, by id.
+    async fn made_since(
+        &self,
+        enterprise: &EnterpriseId,
+        since: Micros,
+        after: Option<NotificationId>,
+        limit: usize,
+    ) -> Result<ReadRows, StoreError>;
+
     /// Claims the row of a job under `stamp` and returns it as it is now, or None where it cannot be claimed. Repeating a claim under
     /// the same stamp returns the row again.
     async fn claim(&self, job: &JobId, stamp: Micros) -> Result<Option<Notification>, StoreError>;

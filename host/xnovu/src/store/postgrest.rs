@@ -162,6 +162,16 @@ impl NotificationStore for Postgrest {
         self.rows("read expired claims", &filter::expired(enterprise, stamp_before, after, limit)).await
     }
 
+    async fn made_since(
+        &self,
+        enterprise: &EnterpriseId,
+        since: Micros,
+        after: Option<NotificationId>,
+        limit: usize,
+    ) -> Result<ReadRows, StoreError> {
+        self.rows("read new notifications", &filter::made_since(enterprise, since, after, limit)).await
+    }
+
     async fn claim(&self, job: &JobId, stamp: Micros) -> Result<Option<Notification>, StoreError> {
         let what = "claim a notification";
         let columns = json!({"notification_status": "PROCESSING", "transaction_id": job, "processed_at": stamp});

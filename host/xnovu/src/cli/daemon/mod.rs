@@ -3,6 +3,7 @@
 mod ask;
 mod detach;
 mod logs;
+mod monitor;
 mod restart;
 mod start;
 mod stop;
@@ -60,6 +61,10 @@ struct StartArgs {
     /// Workers inside this process [default: 0 with REDIS_URL, 1 without]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
+
+    /// Only watch: judge every notification, compare with what another sender writes to the rows, and write, queue and send nothing
+    #[arg(long, conflicts_with = "workers")]
+    monitor: bool,
 
     /// Log at debug level in lines for people. The services are the real ones; `xnovu dev` has its own
     #[arg(long)]

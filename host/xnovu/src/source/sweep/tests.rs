@@ -177,6 +177,16 @@ impl NotificationStore for Rows {
         not_asked()
     }
 
+    async fn made_since(
+        &self,
+        _: &EnterpriseId,
+        _: Micros,
+        _: Option<NotificationId>,
+        _: usize,
+    ) -> Result<ReadRows, StoreError> {
+        not_asked()
+    }
+
     async fn rules(&self, _: &EnterpriseId, _: Option<RuleId>, _: usize) -> Result<ReadRules, StoreError> {
         not_asked()
     }
