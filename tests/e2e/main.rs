@@ -25,6 +25,7 @@ mod monitor;
 mod outages;
 mod promises;
 mod queue;
+mod retractions;
 mod rules;
 mod run;
 mod settings;

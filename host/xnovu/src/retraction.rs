@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use xnovu_domain::{Details, JobId, Notification, Status};
-use xnovu_queue::{CallState, JobQueue, JobState, Ledger, LedgerError, QueueError};
+use xnovu_queue::{Call, CallState, JobQueue, JobState, Ledger, LedgerError, QueueError};
 
 use crate::gateway::{GatewayError, NotificationGateway};
 use crate::store::{NotificationStore, StoreError};
@@ -52,11 +52,15 @@ impl Retractions {
     /// Whoever did not answer. Nothing is marked then.
     pub async fn carry(&self, row: &Notification) -> Result<bool, RetractionError> {
         let Some(job) = row.claimed_by() else { return Ok(false) };
-        if !wants_carrying(row) || self.queue.state(&job).await? == JobState::Active {
+        if !wants_carrying(row) {
             return Ok(false);
         }
+        // A job that was begun since is not removed, and sees the retraction itself.
         self.queue.remove(&job).await?;
-        self.cancel(row, &job).await
+        match self.queue.state(&job).await? {
+            JobState::Missing => self.cancel(row, &job).await,
+            _ => Ok(false),
+        }
     }
 
     /// Cancels at Novu whatever the job has sent and marks the row. For the attempt that holds the job.
@@ -80,14 +84,18 @@ impl Retractions {
         Ok(marked)
     }
 
-    /// What stands on the row, and what the ledger knows to be sent or perhaps sent.
+    /// What the row remembers as sent or perhaps sent, of this episode or of one that failed in part, and what the ledger does.
     async fn transaction_ids(&self, details: &Details, job: &JobId) -> Result<Vec<String>, LedgerError> {
-        let mut ids = details.novu_transaction_ids.clone();
+        let perhaps_sent =
+            |call: &Call| matches!(call.state, CallState::Sending | CallState::Uncertain | CallState::Accepted);
         let record = self.ledger.get(job).await?;
-        for call in record.into_iter().flat_map(|record| record.calls) {
-            let perhaps_sent = matches!(call.state, CallState::Sending | CallState::Uncertain | CallState::Accepted);
-            if perhaps_sent && !ids.contains(&call.transaction_id) {
-                ids.push(call.transaction_id);
+        let calls = record.into_iter().flat_map(|record| record.calls).filter(perhaps_sent);
+        let of_row = details.novu_transaction_ids.iter().chain(&details.uncertain);
+        let of_row = of_row.chain(details.accepted.iter().map(|chunk| &chunk.transaction_id)).cloned();
+        let mut ids: Vec<String> = Vec::new();
+        for id in of_row.chain(calls.map(|call| call.transaction_id)) {
+            if !ids.contains(&id) {
+                ids.push(id);
             }
         }
         Ok(ids)
