@@ -168,6 +168,33 @@ async fn every_line_is_json_with_the_specifications_keys_and_one_of_its_four_com
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_of_a_plugin_are_shown_where_its_binding_asks_for_them_and_nowhere_else() {
+    let house = House::with(None, Options::default()).await;
+    bind_hostile(
+        &house,
+        &[(ENTERPRISES[1], json!({"admit": "log:2x7"})), (ENTERPRISES[2], json!({"admit": "log:1x9"}))],
+    );
+    let bindings = house.plugins().join("bindings.toml");
+    let asked = fs::read_to_string(&bindings).unwrap().replacen(
+        "plugin = \"hostile\"",
+        "plugin = \"hostile\"\nlog_guest = true",
+        1,
+    );
+    fs::write(&bindings, asked).unwrap();
+    let daemon = house.daemon();
+    let ids = [1, 2].map(|index| house.insert(json!({"enterprise_id": ENTERPRISES[index]})));
+    house.until_all(&ids, "SENT").await;
+    let output = daemon.stop().await;
+    let shown: Vec<&str> = output.lines().filter(|line| line.contains("\"plugin_log\"")).collect();
+    assert!(shown.len() >= 2 && shown.iter().all(|line| line.contains(r#""message":"lllllll""#)), "{output}");
+    let line: Value = serde_json::from_str(shown[0]).unwrap();
+    assert_eq!(
+        (&line["plugin"], &line["enterprise_id"], &line["notification_id"]),
+        (&json!("hostile"), &json!(ENTERPRISES[1]), &json!(ids[0]))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_can_be_readable_text_where_no_terminal_is() {
     let mut house = House::with(None, Options::default()).await;
     house.set("XNOVU_LOG_FORMAT", "text");

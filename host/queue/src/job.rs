@@ -154,6 +154,19 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// The word for metrics and traces.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Done(_) => "done",
+            Self::Retry { .. } => "retry",
+            Self::Later { .. } => "later",
+            Self::Fail { .. } => "fail",
+        }
+    }
+}
+
 /// How jobs are taken.
 #[derive(Debug, Clone)]
 pub struct WorkOptions {

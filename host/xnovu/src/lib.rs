@@ -28,6 +28,7 @@ pub mod supervisor;
 pub mod systemd;
 pub mod tasks;
 pub mod telemetry;
+pub mod traces;
 pub mod trail;
 pub mod worker;
 pub mod workflows;

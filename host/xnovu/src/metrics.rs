@@ -230,13 +230,7 @@ impl Metrics {
 
     /// An attempt at a job of this queue has ended.
     pub fn attempted(&self, queue: QueueName, outcome: &Outcome) {
-        let word = match outcome {
-            Outcome::Done(_) => "done",
-            Outcome::Retry { .. } => "retry",
-            Outcome::Later { .. } => "later",
-            Outcome::Fail { .. } => "fail",
-        };
-        self.attempts.with_label_values(&[queue.as_str(), word]).inc();
+        self.attempts.with_label_values(&[queue.as_str(), outcome.word()]).inc();
     }
 
     /// Novu was called.

@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::retraction::Retractions;
 use crate::store::NotificationStore;
 use crate::store::postgrest::Postgrest;
+use crate::traces::Traces;
 use crate::trail::Trail;
 
 /// How much longer than an outage may last a record of the ledger is kept.
@@ -57,7 +58,8 @@ impl Parts {
     /// Whatever cannot be opened, and what it was opened for.
     pub async fn open(config: Config) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let (trail, metrics) = (Trail::default(), Metrics::new());
+        let traces = config.traces.as_ref().map(Traces::to).transpose()?.unwrap_or_default();
+        let (trail, metrics) = (Trail::with(traces), Metrics::new());
         let store: Arc<dyn NotificationStore> =
             Arc::new(Postgrest::new(&config.supabase, Arc::clone(&clock)).context("opening the client of Supabase")?);
         let gateway: Arc<dyn NotificationGateway> =

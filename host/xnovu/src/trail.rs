@@ -1,12 +1,15 @@
 //! What happened to each notification, for whoever watches.
 //!
 //! Owns the words in which the line is told to the log and to `xnovu dev`. A watcher that is slow misses steps; the line never waits for
-//! one. Never carries a payload or a recipient.
+//! one. Never carries a payload or a recipient; a component's own lines reach the log only where the operator asked for them.
 
 use std::time::Duration;
 
 use tokio::sync::broadcast;
-use xnovu_domain::{EnterpriseId, NotificationId, Priority, Reason, WorkflowKey};
+use xnovu_domain::{EnterpriseId, Notification, NotificationId, Priority, Reason, WorkflowKey};
+use xnovu_rules::{LogLevel, LogLine};
+
+use crate::traces::Traces;
 
 /// Steps kept for a watcher that lags.
 const STEPS_KEPT: usize = 4_096;
@@ -139,25 +142,62 @@ impl What {
 
 /// Where steps are told.
 #[derive(Debug, Clone)]
-pub struct Trail(broadcast::Sender<Step>);
+pub struct Trail {
+    steps: broadcast::Sender<Step>,
+    traces: Traces,
+}
 
 impl Default for Trail {
     fn default() -> Self {
-        Self(broadcast::channel(STEPS_KEPT).0)
+        Self::with(Traces::default())
     }
 }
 
 impl Trail {
+    /// A trail beside these traces.
+    #[must_use]
+    pub fn with(traces: Traces) -> Self {
+        Self { steps: broadcast::channel(STEPS_KEPT).0, traces }
+    }
+
+    /// Where the spans of notifications go.
+    #[must_use]
+    pub fn traces(&self) -> &Traces {
+        &self.traces
+    }
+
     /// Tells a step to whoever watches.
     pub fn tell(&self, enterprise: &EnterpriseId, notification: NotificationId, what: What) {
         what.log(enterprise, notification);
         // An error only says that nobody watches.
-        let _ = self.0.send(Step { enterprise: enterprise.clone(), notification, what });
+        let _ = self.steps.send(Step { enterprise: enterprise.clone(), notification, what });
+    }
+
+    /// Tells the log what a component logged. There are lines only where its binding says `log_guest = true`: the operator then wants
+    /// its words, whatever they quote.
+    pub fn tell_guest(&self, row: &Notification, plugin: &str, lines: &[LogLine]) {
+        for line in lines {
+            let (enterprise_id, notification_id, text) = (row.enterprise_id.as_str(), row.id.get(), line.text.as_str());
+            match line.level {
+                LogLevel::Error => {
+                    tracing::error!(event = "plugin_log", enterprise_id, notification_id, plugin, "{text}")
+                }
+                LogLevel::Warn => {
+                    tracing::warn!(event = "plugin_log", enterprise_id, notification_id, plugin, "{text}")
+                }
+                LogLevel::Info => {
+                    tracing::info!(event = "plugin_log", enterprise_id, notification_id, plugin, "{text}")
+                }
+                LogLevel::Debug => {
+                    tracing::debug!(event = "plugin_log", enterprise_id, notification_id, plugin, "{text}")
+                }
+            }
+        }
     }
 
     /// Watches from now on.
     #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<Step> {
-        self.0.subscribe()
+        self.steps.subscribe()
     }
 }

@@ -21,6 +21,7 @@ use super::{Admission, Entered};
 use crate::metrics::{Discard, Stage};
 use crate::source::{Hint, Via};
 use crate::telemetry::Chain;
+use crate::traces::{Span, SpanKind};
 use crate::trail::What;
 
 /// Hints taken together.
@@ -158,12 +159,16 @@ impl Lane {
     async fn admit(&self, row: Notification) -> (JobId, Admitted) {
         let job = row.job();
         let event = Event::new(row.clone(), self.admission.clock.now());
+        let mut span = self.admission.trail.traces().span(&job, "admit");
         let admitted = match self.admission.rules.admit(event).await {
             Ruling::Unbound => {
+                span.set("verdict", "unbound");
                 self.admission.metrics.unbound(&self.enterprise, Stage::Admit);
                 self.let_in(&row, &job, None, None)
             }
             Ruling::Ruled(ruled) => {
+                span.set("verdict", ruled.answer.word());
+                self.admission.trail.tell_guest(&row, &ruled.stamp.plugin, &ruled.log);
                 self.admission.metrics.ruled(
                     &self.enterprise,
                     Stage::Admit,
@@ -175,6 +180,7 @@ impl Lane {
                 self.follow(&row, &job, ruled.answer, plugin).await
             }
             Ruling::Broken(broken) => {
+                span.fail(broken.kind.word());
                 self.admission.metrics.broken(&self.enterprise, Stage::Admit, &broken);
                 self.despite(&row, &job, &broken).await
             }
@@ -209,6 +215,7 @@ impl Lane {
         match self.admission.store.drop_seen(row, &reason).await {
             Ok(true) => {
                 self.admission.metrics.discarded(Discard::Verdict);
+                self.admission.trail.traces().root(&row.job(), "dropped");
                 self.admission.trail.tell(&self.enterprise, row.id, What::Turned { plugin, verdict: "drop", reason });
                 Admitted::Settled
             }
@@ -227,6 +234,7 @@ impl Lane {
         let details = Details::of(row).with_deferral(row.scheduled_for, &reason).to_value();
         match self.admission.store.defer_seen(row, until, details).await {
             Ok(true) => {
+                self.admission.trail.traces().root(&row.job(), "deferred");
                 self.admission.trail.tell(&self.enterprise, row.id, What::Turned { plugin, verdict: "defer", reason });
                 Admitted::Settled
             }
@@ -265,7 +273,12 @@ impl Lane {
             return;
         }
         let (offers, plugins): (Vec<Offer>, Vec<Option<String>>) = offers.into_iter().unzip();
-        match self.admission.queue.offer(&offers).await {
+        let traces = self.admission.trail.traces();
+        let spans: Vec<Span> =
+            offers.iter().map(|offer| traces.span_of(&offer.job, "offer", SpanKind::Producer)).collect();
+        let offered = self.admission.queue.offer(&offers).await;
+        drop(spans);
+        match offered {
             Ok(outcomes) => {
                 for ((offer, plugin), outcome) in offers.iter().zip(plugins).zip(outcomes) {
                     self.seen.offered(&offer.job, Instant::now(), self.admission.seen_for);
@@ -273,6 +286,7 @@ impl Lane {
                         if self.found.contains(&offer.job.notification()) {
                             self.admission.metrics.swept_up(&self.enterprise);
                         }
+                        traces.root(&offer.job, "queued");
                         let what = What::Offered { plugin, priority: offer.priority };
                         self.admission.trail.tell(&self.enterprise, offer.job.notification(), what);
                     }

@@ -113,6 +113,7 @@ async fn run(parts: Parts, mut roles: Roles, stop: CancellationToken) -> anyhow:
     };
     http_stop.cancel();
     let late_http = http_tasks.wait(HTTP_GRACE).await;
+    parts.trail.traces().finish();
     report_end(&[late, late_http].concat(), worked)
 }
 

@@ -56,6 +56,8 @@ pub struct Config {
     pub log_level: String,
     /// How a line of the log looks.
     pub log_format: LogFormat,
+    /// Where traces go. None: nothing is traced.
+    pub traces: Option<Tracing>,
     /// The plugins and their bindings.
     pub plugins: PathBuf,
     /// Time between two looks at that directory for changes no event tells of.
@@ -66,6 +68,19 @@ pub struct Config {
     pub state: PathBuf,
     /// What is set and works, but is worth a word.
     pub warnings: Vec<Mistake>,
+}
+
+/// Where traces go.
+#[derive(Debug, Clone)]
+pub struct Tracing {
+    /// Base URL of a collector that takes OTLP over HTTP.
+    pub endpoint: String,
+    /// Its headers, as `name=value` separated by commas.
+    pub headers: Option<Secret>,
+    /// What spans say they come from.
+    pub service: String,
+    /// How many notifications in a hundred are traced, 0 to 100.
+    pub percent: u32,
 }
 
 /// The database.

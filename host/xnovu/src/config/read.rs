@@ -11,7 +11,7 @@ use xnovu_domain::{EnterpriseId, Priorities, Priority};
 use super::settings as s;
 use super::table::{Fallback, Kind, Setting};
 use super::{
-    Config, Cron, Graces, Jobs, Layers, Mistake, Mistakes, Novu, QueuePlace, Redis, Secret, Sources, Supabase,
+    Config, Cron, Graces, Jobs, Layers, Mistake, Mistakes, Novu, QueuePlace, Redis, Secret, Sources, Supabase, Tracing,
 };
 use crate::cron::Defaults;
 use crate::cron::misfire::{Misfire, Policy};
@@ -82,6 +82,7 @@ impl Reader<'_> {
                 workers: self.millis(&s::XNOVU_WORKER_GRACE),
             },
             log_level: self.choice(&s::DAEMON_LOG_LEVEL),
+            traces: self.traces(),
             log_format: LogFormat::named(&self.choice(&s::XNOVU_LOG_FORMAT)),
             plugins: self.text(&s::XNOVU_PLUGINS).into(),
             rescan: self.millis(&s::XNOVU_PLUGINS_RESCAN),
@@ -248,6 +249,13 @@ impl Reader<'_> {
     }
 
     /// A token that cannot be guessed.
+    fn traces(&mut self) -> Option<Tracing> {
+        let (headers, percent) = (self.secret(&s::OTEL_EXPORTER_OTLP_HEADERS), self.number(&s::XNOVU_TRACE_PERCENT));
+        self.given(&s::OTEL_EXPORTER_OTLP_ENDPOINT)?;
+        let endpoint = self.url(&s::OTEL_EXPORTER_OTLP_ENDPOINT)?;
+        Some(Tracing { endpoint, headers, service: self.text(&s::OTEL_SERVICE_NAME), percent })
+    }
+
     fn admin_token(&mut self, setting: &Setting) -> Option<Secret> {
         let token = self.secret(setting)?;
         if token.reveal().len() < ADMIN_TOKEN_BYTES_MIN {

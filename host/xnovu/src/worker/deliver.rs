@@ -59,7 +59,10 @@ impl Worker {
             Err(not_now) => return later(not_now.after, not_now.reason.to_string()),
         };
         let stamp = self.store.stamp();
-        let row = match self.store.claim(&job.id, stamp).await {
+        let span = self.trail.traces().span(&job.id, "claim");
+        let claimed = self.store.claim(&job.id, stamp).await;
+        drop(span);
+        let row = match claimed {
             Ok(Some(row)) => row,
             Ok(None) => return self.read_back(job).await,
             Err(error) => return self.store_failed("claim", &error),
@@ -69,7 +72,10 @@ impl Worker {
             Ok(fixed) => fixed,
             Err(error) => return self.give_back(&claimed, OUTAGE_WAIT, format!("ledger: {error}")).await,
         };
+        let mut span = self.trail.traces().span(&job.id, "decide");
         let judgement = self.judge(&claimed.row, fixed.as_ref(), self.store.database_now()).await;
+        span.set("course", judgement.course.word());
+        drop(span);
         self.follow(claimed, judgement, fixed, permit).await
     }
 
@@ -206,7 +212,11 @@ impl Worker {
         word: &str,
     ) -> Outcome {
         let (job, row) = (&claimed.job.id, &claimed.row);
-        let settled = match self.store.settle(&claimed.fence, settlement).await {
+        let mut span = self.trail.traces().span(job, "settle");
+        span.set("outcome", word.to_owned());
+        let answer = self.store.settle(&claimed.fence, settlement).await;
+        drop(span);
+        let settled = match answer {
             Ok(settled) => settled,
             Err(error) => {
                 // What was refused may be accepted next time; without the release that would have to wait for the end of the lease.

@@ -34,6 +34,19 @@ pub(crate) enum Course {
     Fail(String),
 }
 
+impl Course {
+    /// The word for traces.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Send { .. } => "send",
+            Self::Drop(_) => "drop",
+            Self::Defer { .. } => "defer",
+            Self::Hold(_) => "hold",
+            Self::Fail(_) => "fail",
+        }
+    }
+}
+
 impl Worker {
     /// Asks the rules, with what an earlier attempt has fixed if there was one.
     pub(crate) async fn judge(&self, row: &Notification, fixed: Option<&SendRecord>, now: Micros) -> Judgement {
@@ -47,6 +60,7 @@ impl Worker {
                 Judgement { stamp: None, course: as_it_is(row) }
             }
             Ruling::Ruled(ruled) => {
+                self.trail.tell_guest(row, &ruled.stamp.plugin, &ruled.log);
                 self.metrics.ruled(
                     &row.enterprise_id,
                     Stage::Transform,

@@ -22,6 +22,7 @@ use crate::gateway::NotificationGateway;
 use crate::metrics::Metrics;
 use crate::retraction::Retractions;
 use crate::store::NotificationStore;
+use crate::traces::SpanKind;
 use crate::trail::Trail;
 use crate::workflows::Workflows;
 pub use registered::WorkerName;
@@ -53,7 +54,10 @@ pub struct Worker {
 #[async_trait]
 impl Work for Worker {
     async fn perform(&self, job: Job) -> Outcome {
+        let mut span = self.trail.traces().span_of(&job.id, "deliver", SpanKind::Consumer);
+        span.set("attempt", i64::from(job.attempt));
         let outcome = self.deliver(&job).await;
+        span.set("outcome", outcome.word());
         self.metrics.attempted(QueueName::NotificationProcessing, &outcome);
         outcome
     }

@@ -15,6 +15,7 @@ use super::compose::PreparedCall;
 use super::deliver::{Claimed, Why};
 use crate::gateway::{Permit, TriggerCall, TriggerResult};
 use crate::store::Settlement;
+use crate::traces::SpanKind;
 use crate::trail::What;
 
 /// Lease that must be left beside the longest wait for an answer.
@@ -155,6 +156,7 @@ impl Worker {
         let prepared = &sending.calls[index];
         let generation = sending.record.calls[index].generation;
         let started = Instant::now();
+        let mut span = self.trail.traces().span_of(&sending.claimed.job.id, "trigger", SpanKind::Client);
         let result = self
             .gateway
             .trigger(&TriggerCall {
@@ -163,6 +165,10 @@ impl Worker {
                 idempotency_key: format!("{}-g{generation}", prepared.transaction_id),
             })
             .await;
+        match &result.answer {
+            Answer::Http { status, .. } => span.set("http.response.status_code", i64::from(*status)),
+            Answer::Unsent | Answer::Lost => span.fail("no answer"),
+        }
         self.metrics.called(&result.answer, started.elapsed());
         result
     }
@@ -299,11 +305,15 @@ fn doubtful(record: &SendRecord) -> Vec<String> {
     record.calls.iter().filter(perhaps_sent).map(|call| call.transaction_id.clone()).collect()
 }
 
+/// Words of ours and of HTTP, and the status word of a trigger.
 fn answer_in_words(answer: &Answer) -> String {
     match answer {
         Answer::Unsent => "no connection to Novu".to_owned(),
         Answer::Lost => "no answer from Novu".to_owned(),
-        Answer::Http { status, word: Some(word), .. } => format!("Novu answered HTTP {status}: {word}"),
-        Answer::Http { status, .. } => format!("Novu answered HTTP {status}"),
+        Answer::Http { status, word, .. } => {
+            let name = reqwest::StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason());
+            let words: Vec<&str> = name.into_iter().chain(word.as_deref()).collect();
+            format!("Novu answered HTTP {status} {}", words.join(": ")).trim_end().to_owned()
+        }
     }
 }

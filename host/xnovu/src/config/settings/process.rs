@@ -18,6 +18,14 @@ settings! { PROCESS "Daemon and workers"
     XNOVU_LOG_FORMAT = Setting::new("log.format", Kind::Choice(&["auto", "json", "text"]),
         "how a line of the log looks; `auto` is text on a terminal and JSON elsewhere")
         .or(Fallback::Text("auto"));
+    OTEL_EXPORTER_OTLP_ENDPOINT = Setting::new("traces.endpoint", Kind::Url,
+        "base URL of a collector that takes traces by OTLP over HTTP; unset, nothing is traced");
+    OTEL_EXPORTER_OTLP_HEADERS = Setting::new("traces.headers", Kind::Text,
+        "headers for the collector, as `name=value` separated by commas")
+        .secret();
+    OTEL_SERVICE_NAME = Setting::new("traces.service", Kind::Text, "what traces say they come from")
+        .or(Fallback::Text("xnovu"));
+    XNOVU_TRACE_PERCENT = Setting::number("traces.percent", 100, 0, 100, "how many notifications in a hundred are traced");
     SUBSCRIPTION_RECONNECT_DELAY = Setting::millis("realtime.reconnect_delay_ms", 1_000, 1, 30_000,
         "first wait before a reconnect; doubles with jitter up to 30 s, without an end");
     SUBSCRIPTION_HEARTBEAT_INTERVAL = Setting::millis("realtime.heartbeat_ms", 5_000, 100, 60_000,
