@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use xnovu::config::{Config, Layers, Origin};
+use xnovu::config::{Config, Layer, Layers};
 
 const UNITS: [(&str, &str); 2] =
     [("xnovu-daemon.service", "xnovu-daemon.service"), ("xnovu-worker@.service", "xnovu-worker@1.service")];
@@ -62,7 +62,7 @@ fn the_units_wait_longer_than_a_stop_may_take() {
     for (name, value) in
         [("SUPABASE_URL", "http://localhost"), ("SUPABASE_SERVICE_ROLE_KEY", "key"), ("NOVU_SECRET_KEY", "key")]
     {
-        layers.set(name, value, Origin::Environment);
+        layers.set(name, value, Layer::Environment);
     }
     let graces = Config::read(&layers).unwrap().graces;
     for (file, _) in UNITS {

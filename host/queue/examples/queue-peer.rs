@@ -27,8 +27,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use xnovu_domain::{JobId, Origin, Priority};
 use xnovu_queue::{
-    Drained, Job, JobOptions, JobQueue, Offer, Outcome, QueueError, QueueName, RedisOptions, RedisQueue, Work,
-    WorkOptions,
+    Drained, Job, JobOptions, JobQueue, Offer, Outcome, QueueError, QueueName, RedisOptions, RedisQueue, RedisTls,
+    Work, WorkOptions,
 };
 
 const QUEUE: QueueName = QueueName::NotificationProcessing;
@@ -92,7 +92,7 @@ impl Peer {
 
     async fn offer(&self, job: &str, priority: &str, delay: Option<Duration>) -> Result<Value, Failure> {
         let priority = Priority::new(priority.parse()?)?;
-        let offer = Offer { job: job.parse()?, origin: Origin::Realtime, priority, delay };
+        let offer = Offer { job: job.parse()?, origin: Origin::Realtime, priority, delay, attempts: None };
         let offered = self.queue.offer(&[offer]).await?;
         Ok(json!({"offered": offered.first().map(|outcome| format!("{outcome:?}"))}))
     }
@@ -134,6 +134,7 @@ async fn main() -> Result<(), Failure> {
         Ok::<(), std::io::Error>(())
     });
     let options = RedisOptions {
+        tls: RedisTls::default(),
         url: std::env::var("REDIS_URL")?,
         prefix: std::env::var("QUEUE_PREFIX")?,
         jobs: JobOptions::default(),

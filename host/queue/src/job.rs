@@ -49,6 +49,8 @@ pub struct Offer<I = JobId> {
     pub priority: Priority,
     /// How long it waits first.
     pub delay: Option<Duration>,
+    /// How many attempts it has. None: those of the queue.
+    pub attempts: Option<u32>,
 }
 
 /// What became of an offer.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -40,6 +40,14 @@ struct Inner {
     /// Counts the names the admin route makes up.
     names: AtomicU64,
     rest_writes: AtomicU64,
+    keys: RwLock<Keys>,
+}
+
+/// The keys that are accepted.
+#[derive(Debug)]
+struct Keys {
+    supabase: Arc<str>,
+    novu: Arc<str>,
 }
 
 /// Numbers about everything.
@@ -86,6 +94,10 @@ impl State {
             tasks,
             names: AtomicU64::new(1),
             rest_writes: AtomicU64::new(0),
+            keys: RwLock::new(Keys {
+                supabase: config.supabase_key.as_str().into(),
+                novu: config.novu_key.as_str().into(),
+            }),
             config,
         };
         Self { inner: Arc::new(inner) }
@@ -222,12 +234,18 @@ impl State {
         self.inner.novu.worker().deliveries(filter)
     }
 
-    pub(crate) fn supabase_key(&self) -> &str {
-        &self.inner.config.supabase_key
+    /// Replaces the keys that are accepted, as a rotation does. Sockets that stand stay.
+    pub fn rotate_keys(&self, supabase: &str, novu: &str) {
+        let keys = Keys { supabase: supabase.into(), novu: novu.into() };
+        *self.inner.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
-    pub(crate) fn novu_key(&self) -> &str {
-        &self.inner.config.novu_key
+    pub(crate) fn supabase_key(&self) -> Arc<str> {
+        Arc::clone(&self.inner.keys.read().unwrap_or_else(PoisonError::into_inner).supabase)
+    }
+
+    pub(crate) fn novu_key(&self) -> Arc<str> {
+        Arc::clone(&self.inner.keys.read().unwrap_or_else(PoisonError::into_inner).novu)
     }
 
     pub(crate) fn options(&self) -> &Options {

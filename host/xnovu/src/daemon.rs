@@ -54,12 +54,13 @@ impl Daemon {
     /// Starts the daemon's tasks.
     #[must_use]
     pub fn start(parts: &Parts, enterprises: Vec<EnterpriseId>, tasks: &Tasks, stop: &CancellationToken) -> Self {
-        let requests = Arc::new(SweepRequests::default());
-        let sockets = realtime_sources(&parts.config.supabase, parts.config.sources, &enterprises, &requests);
+        let (config, requests) = (&parts.config, Arc::new(SweepRequests::default()));
+        let sockets =
+            realtime_sources(&config.supabase, config.sources, &config.per_enterprise, &enterprises, &requests);
         let (hints, heard) = mpsc::channel(HINTS_MAX);
         let (brake, braked) = watch::channel(false);
         let epoch = Arc::new(AtomicU64::new(0));
-        let settings = SweepSettings::with_period(parts.config.sources.sweep_interval);
+        let settings = SweepSettings::with_period(config.sources.sweep_interval);
         let due = Arc::new(Due::new(settings.horizon, Arc::clone(&parts.clock)));
         let admission = Arc::new(admission(parts, Arc::clone(&due), braked.clone(), &epoch, &requests));
         tasks.spawn("admission", admission.run(enterprises.clone(), heard, tasks.clone()));
@@ -93,7 +94,9 @@ impl Daemon {
         stop: &CancellationToken,
     ) -> Self {
         let requests = Arc::new(SweepRequests::default());
-        let sockets = realtime_sources(&parts.config.supabase, parts.config.sources, &enterprises, &requests);
+        let config = &parts.config;
+        let sockets =
+            realtime_sources(&config.supabase, config.sources, &config.per_enterprise, &enterprises, &requests);
         let (hints, heard) = mpsc::channel(HINTS_MAX);
         let (_, never_braked) = watch::channel(false);
         let settings = SweepSettings::with_period(parts.config.sources.sweep_interval);
@@ -130,7 +133,7 @@ fn admission(
     let reaper = Reaper {
         store: Arc::clone(&parts.store),
         queue: Arc::clone(&parts.queue),
-        priorities: parts.config.priorities,
+        settings: Arc::clone(&parts.config.per_enterprise),
         trail: parts.trail.clone(),
         metrics: Arc::clone(&parts.metrics),
     };
@@ -141,7 +144,7 @@ fn admission(
         due,
         retractions: Arc::clone(&parts.retractions),
         reaper: Arc::new(reaper),
-        priorities: parts.config.priorities,
+        settings: Arc::clone(&parts.config.per_enterprise),
         seen_for: parts.config.sources.sweep_interval * 2,
         clock: Arc::clone(&parts.clock),
         brake,
@@ -175,7 +178,7 @@ fn start_ticker(parts: &Parts, book: &Arc<Book>, tasks: &Tasks, stop: &Cancellat
     let ticker = Ticker {
         book: Arc::clone(book),
         queue: Arc::clone(&parts.queue),
-        priority: parts.config.priorities.cron,
+        settings: Arc::clone(&parts.config.per_enterprise),
         clock: Arc::clone(&parts.clock),
         metrics: Arc::clone(&parts.metrics),
     };

@@ -2,15 +2,17 @@
 //!
 //! Owns the order in which the parts are opened and the errors of each. Never starts a task.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
-use xnovu_queue::{JobOptions, JobQueue, Ledger, Limits, MemoryQueue, RedisOptions, RedisQueue, Registry};
+use xnovu_queue::{
+    JobOptions, JobQueue, Ledger, Limit, Limits, MemoryQueue, RedisOptions, RedisQueue, RedisTls, Registry,
+};
 use xnovu_rules::{ChildCompiler, Compiler, Report, Runtime, RuntimeOptions};
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Config};
+use crate::config::{self, Config, LEDGER_MARGIN};
 use crate::gateway::NotificationGateway;
 use crate::gateway::novu::NovuGateway;
 use crate::metrics::Metrics;
@@ -19,9 +21,6 @@ use crate::store::NotificationStore;
 use crate::store::postgrest::Postgrest;
 use crate::traces::Traces;
 use crate::trail::Trail;
-
-/// How much longer than an outage may last a record of the ledger is kept.
-const LEDGER_MARGIN: Duration = Duration::from_secs(86_400);
 
 /// The opened parts.
 pub struct Parts {
@@ -118,11 +117,22 @@ async fn open_queue(config: &Config) -> anyhow::Result<Opened> {
 /// # Errors
 /// Redis does not answer, or not to these settings.
 pub async fn connect(redis: &config::Redis, jobs: JobOptions) -> anyhow::Result<RedisQueue> {
-    let options = RedisOptions { url: redis.url.reveal().to_owned(), prefix: redis.prefix.clone(), jobs };
-    RedisQueue::connect(options).await.context("connecting to Redis (REDIS_URL)")
+    RedisQueue::connect(redis_options(redis, jobs)).await.context("connecting to Redis (REDIS_URL)")
 }
 
 /// The limits of single enterprises.
-fn limits(_config: &Config) -> Limits {
-    Limits::default()
+fn limits(config: &Config) -> Limits {
+    let settings = Arc::clone(&config.per_enterprise);
+    Limits::new(move |enterprise| {
+        let own = settings.of(enterprise);
+        let of = |number: Option<u32>| number.and_then(NonZeroU32::new);
+        Limit { concurrency: of(own.concurrency), per_second: of(own.rate_per_second) }
+    })
+}
+
+/// Where the queue is, as the queue wants to know it.
+#[must_use]
+pub fn redis_options(redis: &config::Redis, jobs: JobOptions) -> RedisOptions {
+    let tls = RedisTls { ca: redis.tls.ca.clone(), client: redis.tls.client.clone() };
+    RedisOptions { url: redis.url.reveal().to_string(), prefix: redis.prefix.clone(), tls, jobs }
 }

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use thiserror::Error;
-use xnovu_domain::{Details, JobId, Micros, Notification, Priorities, Reap, reap};
+use xnovu_domain::{Details, JobId, Micros, Notification, Reap, reap};
 use xnovu_queue::{JobQueue, JobState, Offer, QueueError};
 
+use crate::config::PerEnterprise;
 use crate::metrics::Metrics;
 use crate::store::{Fence, NotificationStore, Settlement, StoreError};
 use crate::trail::{Trail, What};
@@ -30,8 +31,8 @@ pub struct Reaper {
     pub store: Arc<dyn NotificationStore>,
     /// The jobs.
     pub queue: Arc<dyn JobQueue>,
-    /// Priority by origin.
-    pub priorities: Priorities,
+    /// What is set for each enterprise.
+    pub settings: Arc<PerEnterprise>,
     /// Who watches.
     pub trail: Trail,
     /// What is counted.
@@ -69,8 +70,9 @@ impl Reaper {
             return Ok(());
         }
         let origin = row.origin();
-        let priority = self.priorities.of(origin, None);
-        self.queue.offer(&[Offer { job, origin, priority, delay: None }]).await?;
+        let settings = self.settings.of(&row.enterprise_id);
+        let (priority, attempts) = (settings.priorities.of(origin, None), Some(settings.attempts));
+        self.queue.offer(&[Offer { job, origin, priority, delay: None, attempts }]).await?;
         self.metrics.reaped();
         Ok(())
     }

@@ -176,6 +176,15 @@ impl Xnovu {
         .await;
     }
 
+    /// Waits until it has said this so many times.
+    pub async fn until_said(&self, text: &str, times: usize) {
+        until(&format!("the {} says {text:?} {times} times", self.name), async || {
+            let said = self.output.lock().unwrap().matches(text).count();
+            if said >= times { Ok(()) } else { Err(self.tail()) }
+        })
+        .await;
+    }
+
     fn all_output(&mut self) -> String {
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
@@ -213,7 +222,7 @@ fn keep(pipe: impl Read + Send + 'static, output: &Arc<Mutex<String>>) -> JoinHa
 }
 
 /// The HTTP client wants to know its cryptography even where there is none.
-fn crypto() {
+pub fn crypto() {
     // Another test may have been first.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

@@ -1,29 +1,60 @@
 //! A Redis of the test's own.
 
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+use super::process::crypto;
 use super::{free_port, until};
+
+/// Password of a server with TLS.
+pub const PASSWORD: &str = "PLANTED/REDIS@PASSWORD";
 
 /// A Redis server without persistence, killed when dropped.
 pub struct RedisServer {
     child: Child,
     port: u16,
+    arguments: Vec<String>,
+    certificates: Option<Certificates>,
 }
 
 impl RedisServer {
     pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// A server with these settings besides the usual ones.
+    pub async fn with(arguments: &[&str]) -> Self {
+        Self::launch(free_port(), arguments.iter().map(ToString::to_string).collect(), None).await
+    }
+
+    /// A server that speaks TLS only, and wants a certificate and a password.
+    pub async fn with_tls(certificates: &Certificates) -> Self {
         let port = free_port();
-        let server = Self { child: Self::spawn(port), port };
+        let mut arguments = vec!["--port".to_owned(), "0".to_owned(), "--tls-port".to_owned(), port.to_string()];
+        let files = [
+            ("--tls-ca-cert-file", &certificates.authority),
+            ("--tls-cert-file", &certificates.server),
+            ("--tls-key-file", &certificates.server_key),
+        ];
+        files.iter().for_each(|(name, path)| arguments.extend([(*name).to_owned(), path.display().to_string()]));
+        arguments.extend(["--requirepass".to_owned(), PASSWORD.to_owned()]);
+        Self::launch(port, arguments, Some(certificates.clone())).await
+    }
+
+    async fn launch(port: u16, arguments: Vec<String>, certificates: Option<Certificates>) -> Self {
+        let server = Self { child: Self::spawn(port, &arguments), port, arguments, certificates };
         server.until_it_answers().await;
         server
     }
 
-    fn spawn(port: u16) -> Child {
+    fn spawn(port: u16, more: &[String]) -> Child {
         let number = port.to_string();
         // Dumps are not compressed, so that a test can search them.
         let arguments = ["--port", &number, "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction"];
         let mut command = Command::new("redis-server");
-        command.args(arguments).args(["--rdbcompression", "no"]).stdout(Stdio::null()).stderr(Stdio::null());
+        command.args(arguments).args(["--rdbcompression", "no"]).args(more).stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn().expect("redis-server is installed (tests/run installs it)")
     }
 
@@ -46,8 +77,13 @@ impl RedisServer {
 
     /// Starts it again on the same port.
     pub async fn start_again(&mut self) {
-        self.child = Self::spawn(self.port);
+        self.child = Self::spawn(self.port, &self.arguments);
         self.until_it_answers().await;
+    }
+
+    /// Of a server with TLS, without its password.
+    pub fn tls_url(&self) -> String {
+        format!("rediss://localhost:{}", self.port)
     }
 
     pub fn url(&self) -> String {
@@ -79,7 +115,20 @@ impl RedisServer {
     }
 
     async fn connect(&self) -> redis::RedisResult<redis::aio::MultiplexedConnection> {
-        redis::Client::open(self.url())?.get_multiplexed_async_connection().await
+        let Some(certificates) = &self.certificates else {
+            return redis::Client::open(self.url())?.get_multiplexed_async_connection().await;
+        };
+        crypto();
+        let read = |path: &Path| std::fs::read(path).unwrap();
+        let client = redis::ClientTlsConfig {
+            client_cert: read(&certificates.client),
+            client_key: read(&certificates.client_key),
+        };
+        let certificates =
+            redis::TlsCertificates { client_tls: Some(client), root_cert: Some(read(&certificates.authority)) };
+        let password = PASSWORD.replace('/', "%2F").replace('@', "%40");
+        let url = self.tls_url().replace("//", &format!("//:{password}@"));
+        redis::Client::build_with_tls(url, certificates)?.get_multiplexed_async_connection().await
     }
 }
 
@@ -87,5 +136,47 @@ impl Drop for RedisServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Files of PEM: an authority, and what it signed for a server called localhost and for a client.
+#[derive(Clone)]
+pub struct Certificates {
+    pub authority: PathBuf,
+    pub server: PathBuf,
+    pub server_key: PathBuf,
+    pub client: PathBuf,
+    pub client_key: PathBuf,
+}
+
+impl Certificates {
+    /// Makes them in a directory.
+    pub fn make(directory: &Path) -> Self {
+        let write = |name: &str, text: String| {
+            let path = directory.join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Names that are all the same would make everybody their own signer.
+        params.distinguished_name.push(DnType::CommonName, "authority of a test");
+        let key = KeyPair::generate().unwrap();
+        let authority = params.self_signed(&key).unwrap().pem();
+        let issuer = Issuer::new(params, key);
+        let signed = |name: &str| {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+            params.distinguished_name.push(DnType::CommonName, name);
+            (params.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
+        };
+        let ((server, server_key), (client, client_key)) = (signed("localhost"), signed("client"));
+        Self {
+            authority: write("ca.pem", authority),
+            server: write("server.pem", server),
+            server_key: write("server.key", server_key),
+            client: write("client.pem", client),
+            client_key: write("client.key", client_key),
+        }
     }
 }

@@ -91,7 +91,7 @@ impl<I: Identity> Shelf<I> {
             Some(delay) if !delay.is_zero() => self.delay(&offer.job, now + delay),
             _ => self.wait(&offer.job, offer.priority),
         };
-        let attempts_max = self.options.attempts.max(1);
+        let attempts_max = offer.attempts.unwrap_or(self.options.attempts).max(1);
         let created = crate::clock::now();
         let entry = Entry { offer: offer.clone(), place, spent: 0, attempts_max, created, failed: None };
         self.entries.insert(offer.job.clone(), entry);

@@ -98,7 +98,7 @@ impl Desk {
         let mut options = serde_json::json!({
             "jobId": offer.job.as_str(),
             "priority": super::bullmq_priority(offer.priority),
-            "attempts": jobs.attempts.max(1),
+            "attempts": offer.attempts.unwrap_or(jobs.attempts).max(1),
             "backoff": backoff,
             "removeOnComplete": jobs.keep_completed,
             "removeOnFail": jobs.keep_failed,

@@ -4,23 +4,23 @@
 
 use ::redis::{AsyncCommands, AsyncIter};
 
-use super::refused;
+use super::{RedisOptions, refused};
 use crate::QueueError;
 
 /// Keys removed in one round trip.
 const BATCH: usize = 500;
 
-/// Removes every key that begins with `<prefix>:`, jobs and ledger alike, and answers how many there were. Nobody may use the queue
+/// Removes every key that begins with the queue's prefix, jobs and ledger alike, and answers how many there were. Nobody may use the queue
 /// meanwhile.
 ///
 /// # Errors
 /// Redis cannot be reached or refuses; some keys may be gone then.
-pub async fn erase(url: &str, prefix: &str) -> Result<usize, QueueError> {
+pub async fn erase(options: &RedisOptions) -> Result<usize, QueueError> {
     let said = refused("erase a queue");
-    let client = ::redis::Client::open(url).map_err(&said)?;
+    let client = options.client().map_err(&said)?;
     let mut reader = client.get_multiplexed_async_connection().await.map_err(&said)?;
     let mut writer = reader.clone();
-    let pattern = format!("{}:*", escaped(prefix));
+    let pattern = format!("{}:*", escaped(&options.prefix));
     let (mut keys, mut erased) = (Vec::new(), 0);
     let mut found: AsyncIter<'_, Vec<u8>> = reader.scan_match(pattern).await.map_err(&said)?;
     while let Some(key) = found.next_item().await {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use async_trait::async_trait;
-use bullmq::options::RedisConnectionOptions;
+use bullmq::options::{RedisConnectionOptions, TlsCerts};
 use bullmq::{Error, Queue, QueueOptions, Worker, WorkerOptions};
 use tokio_util::sync::CancellationToken;
 use xnovu_domain::{JobId, Micros, Priority, RuleSlot};
@@ -46,8 +46,46 @@ pub struct RedisOptions {
     pub url: String,
     /// What every key begins with. Never `bull`.
     pub prefix: String,
+    /// Certificates beyond the usual ones.
+    pub tls: RedisTls,
     /// How jobs are tried and kept.
     pub jobs: JobOptions,
+}
+
+/// Certificates of a `rediss://` connection, in PEM. Without any, the server's must be signed by one of Mozilla's authorities.
+#[derive(Clone, Default)]
+pub struct RedisTls {
+    /// Who signed the server's certificate.
+    pub ca: Option<Vec<u8>>,
+    /// Our certificate and its key, where the server asks for them.
+    pub client: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl RedisOptions {
+    fn client(&self) -> ::redis::RedisResult<::redis::Client> {
+        let RedisTls { ca, client } = &self.tls;
+        if ca.is_none() && client.is_none() {
+            return ::redis::Client::open(self.url.as_str());
+        }
+        let certificates = ::redis::TlsCertificates {
+            root_cert: ca.clone(),
+            client_tls: client
+                .clone()
+                .map(|(client_cert, client_key)| ::redis::ClientTlsConfig { client_cert, client_key }),
+        };
+        ::redis::Client::build_with_tls(self.url.as_str(), certificates)
+    }
+
+    /// The same for the official client.
+    fn official(&self) -> RedisConnectionOptions {
+        let options = RedisConnectionOptions::new().url(&self.url);
+        let RedisTls { ca, client } = self.tls.clone();
+        if ca.is_none() && client.is_none() {
+            return options;
+        }
+        let (client_cert, client_key) = client.unzip();
+        options.tls_certs(TlsCerts { root_cert: ca, client_cert, client_key })
+    }
 }
 
 /// A queue in Redis.
@@ -77,12 +115,11 @@ impl RedisQueue {
         if options.prefix == "bull" {
             return Err(QueueError::Settings("the prefix \"bull\" is that of other workers".to_owned()));
         }
-        let client = ::redis::Client::open(options.url.as_str()).map_err(refused("read the URL"))?;
+        let client = options.client().map_err(refused("read the URL"))?;
         let patient = ConnectionManagerConfig::new().set_response_timeout(Some(RESPONSE_TIMEOUT));
         let connection = ConnectionManager::new_with_config(client, patient).await.map_err(refused("connect"))?;
         let queue = async |name: QueueName| {
-            let queue_options =
-                QueueOptions::new().connection(RedisConnectionOptions::new().url(&options.url)).prefix(&options.prefix);
+            let queue_options = QueueOptions::new().connection(options.official()).prefix(&options.prefix);
             Queue::with_options(name.as_str(), queue_options).await.map_err(failed("open the queue"))
         };
         let notifications = queue(QueueName::NotificationProcessing).await?;
@@ -135,7 +172,7 @@ impl RedisQueue {
         let jobs = &self.options.jobs;
         let name = format!("{:016x}", fastrand::u64(..));
         let worker_options = WorkerOptions::new()
-            .connection(RedisConnectionOptions::new().url(&self.options.url))
+            .connection(self.options.official())
             .prefix(&self.options.prefix)
             .name(&name)
             .concurrency(options.concurrency.max(1))

@@ -23,7 +23,9 @@ use rules::{
     rules_and_notifications_never_take_each_others_jobs,
 };
 use support::{Notes, RedisServer, Running, job, offer, quick, until};
-use xnovu_queue::{JobOptions, JobQueue, JobState, MemoryQueue, Offered, Outcome, QueueName, RedisOptions, RedisQueue};
+use xnovu_queue::{
+    JobOptions, JobQueue, JobState, MemoryQueue, Offer, Offered, Outcome, QueueName, RedisOptions, RedisQueue, RedisTls,
+};
 
 const QUEUE: QueueName = QueueName::NotificationProcessing;
 
@@ -32,8 +34,11 @@ pub async fn in_redis(server: &RedisServer) -> RedisQueue {
 }
 
 pub async fn in_redis_with(server: &RedisServer, jobs: JobOptions) -> RedisQueue {
-    let options = RedisOptions { url: server.url(), prefix: "xnovu-test".to_owned(), jobs };
-    RedisQueue::connect(options).await.unwrap()
+    RedisQueue::connect(options_of(server, jobs)).await.unwrap()
+}
+
+pub fn options_of(server: &RedisServer, jobs: JobOptions) -> RedisOptions {
+    RedisOptions { url: server.url(), prefix: "xnovu-test".to_owned(), tls: RedisTls::default(), jobs }
 }
 
 /// Makes two tests of one claim about a queue with limits.
@@ -121,6 +126,7 @@ both! {
     urgent_jobs_come_first_and_equal_ones_in_turn
     a_delayed_job_waits_its_time
     a_retry_spends_an_attempt_and_waits_longer_each_time
+    an_offer_may_bring_its_own_number_of_attempts
     later_spends_no_attempt
     a_failure_for_good_is_tried_once
     a_panic_fails_the_attempt_and_the_worker_goes_on
@@ -211,6 +217,17 @@ async fn a_retry_spends_an_attempt_and_waits_longer_each_time(queue: Arc<dyn Job
     let times = notes.times();
     let (first, second) = (times[1] - times[0], times[2] - times[1]);
     assert!(first >= Duration::from_millis(28) && second >= Duration::from_millis(58), "{first:?} {second:?}");
+}
+
+async fn an_offer_may_bring_its_own_number_of_attempts(queue: Arc<dyn JobQueue>) {
+    let notes = Notes::new(|_| Outcome::Retry { error: "again".to_owned() });
+    let running = Running::start(&queue, 1, &notes);
+    queue.offer(&[Offer { attempts: Some(2), ..offer(1, 10) }, offer(2, 10)]).await.unwrap();
+    until_state(&queue, 1, JobState::Failed).await;
+    until_state(&queue, 2, JobState::Failed).await;
+    running.ended().await;
+    let tried = |number| notes.seen().iter().filter(|seen| seen.id == job(number)).count();
+    assert_eq!((tried(1), tried(2)), (2, 3));
 }
 
 async fn later_spends_no_attempt(queue: Arc<dyn JobQueue>) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use xnovu_queue::{JobOptions, JobQueue, JobState, Limit, Limits, Offer, Offered, Outcome, SILENCE_MAX};
 
 use crate::support::{Notes, RedisServer, Running, job, offer, quick, until};
-use crate::{QUEUE, in_redis, in_redis_with};
+use crate::{QUEUE, in_redis, in_redis_with, options_of};
 
 /// What the keys of the queue begin with.
 const KEYS: &str = "xnovu-test:notification-processing";
@@ -24,9 +24,10 @@ async fn a_demonstration_is_erased_and_nothing_beside_it() {
     }
     let neighbour = "xnovu-test2:born";
     server.command::<()>(&["SET", neighbour, "x"]).await;
-    assert!(xnovu_queue::erase(&server.url(), "xnovu-test").await.unwrap() > 1_200);
+    let options = options_of(&server, quick());
+    assert!(xnovu_queue::erase(&options).await.unwrap() > 1_200);
     assert_eq!(server.command::<Vec<String>>(&["KEYS", "*"]).await, [neighbour]);
-    assert_eq!(xnovu_queue::erase(&server.url(), "xnovu-test").await.unwrap(), 0);
+    assert_eq!(xnovu_queue::erase(&options).await.unwrap(), 0);
 }
 
 #[tokio::test]

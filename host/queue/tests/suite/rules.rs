@@ -20,7 +20,7 @@ fn slot(seconds: i64) -> RuleSlot {
 }
 
 fn offer(seconds: i64) -> Offer<RuleSlot> {
-    Offer { job: slot(seconds), origin: Origin::Cron, priority: Priority::new(1).unwrap(), delay: None }
+    Offer { job: slot(seconds), origin: Origin::Cron, priority: Priority::new(1).unwrap(), delay: None, attempts: None }
 }
 
 /// Work that notes every slot it was given.

@@ -99,7 +99,8 @@ pub fn job(number: u32) -> JobId {
 }
 
 pub fn offer(number: u32, priority: u32) -> Offer {
-    Offer { job: job(number), origin: Origin::Realtime, priority: Priority::new(priority).unwrap(), delay: None }
+    let priority = Priority::new(priority).unwrap();
+    Offer { job: job(number), origin: Origin::Realtime, priority, delay: None, attempts: None }
 }
 
 type Answer = dyn Fn(&Job) -> Outcome + Send + Sync;

@@ -34,7 +34,7 @@ pub(crate) async fn serve(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let query = query.unwrap_or_default();
-    if let Err(refusal) = check_key(&headers, &query, state.supabase_key()) {
+    if let Err(refusal) = check_key(&headers, &query, &state.supabase_key()) {
         return refusal.into_response();
     }
     let version = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "vsn").map(|(_, version)| version);

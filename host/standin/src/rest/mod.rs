@@ -41,7 +41,7 @@ pub(crate) async fn serve(
     body: Bytes,
 ) -> Response {
     let query = query.unwrap_or_default();
-    if let Err(refusal) = gateway::authorize(&headers, &query, state.supabase_key()) {
+    if let Err(refusal) = gateway::authorize(&headers, &query, &state.supabase_key()) {
         return refusal.into_response();
     }
     if !matches!(method, Method::GET | Method::HEAD | Method::OPTIONS) {
@@ -62,7 +62,7 @@ pub(crate) async fn serve(
 
 /// Answers what is below `/rest/v1/` and no table: functions, of which there are none, and paths that make no sense.
 pub(crate) async fn no_table(Extracted(state): Extracted<State>, uri: Uri, headers: HeaderMap) -> Response {
-    if let Err(refusal) = gateway::authorize(&headers, uri.query().unwrap_or_default(), state.supabase_key()) {
+    if let Err(refusal) = gateway::authorize(&headers, uri.query().unwrap_or_default(), &state.supabase_key()) {
         return refusal.into_response();
     }
     match uri.path().strip_prefix("/rest/v1/rpc/") {

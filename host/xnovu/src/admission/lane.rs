@@ -206,8 +206,9 @@ impl Lane {
         plugin: Option<String>,
     ) -> Admitted {
         let origin = row.origin();
-        let priority = self.admission.priorities.of(origin, priority);
-        Admitted::Offer(Offer { job: job.clone(), origin, priority, delay: None }, plugin)
+        let settings = self.admission.settings.of(&self.enterprise);
+        let (priority, attempts) = (settings.priorities.of(origin, priority), Some(settings.attempts));
+        Admitted::Offer(Offer { job: job.clone(), origin, priority, delay: None, attempts }, plugin)
     }
 
     /// Writes a refusal. One that finds the row changed is forgotten: the change brings the row again.

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use xnovu_domain::{EnterpriseId, Priorities};
+use xnovu_domain::EnterpriseId;
 use xnovu_queue::JobQueue;
 use xnovu_rules::Rules;
 
 use crate::clock::Clock;
+use crate::config::PerEnterprise;
 use crate::metrics::{Discard, Metrics};
 use crate::reaper::Reaper;
 use crate::retraction::Retractions;
@@ -48,8 +49,8 @@ pub struct Admission {
     pub retractions: Arc<Retractions>,
     /// Brings back rows whose job is gone.
     pub reaper: Arc<Reaper>,
-    /// Priority by origin.
-    pub priorities: Priorities,
+    /// What is set for each enterprise.
+    pub settings: Arc<PerEnterprise>,
     /// How long an offer is remembered: two sweeps.
     pub seen_for: std::time::Duration,
     /// Wall time.

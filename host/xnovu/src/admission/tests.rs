@@ -7,14 +7,14 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use xnovu_domain::{EnterpriseId, Event, Micros, NotificationId, Priorities, Priority, Verdict};
-use xnovu_queue::{JobOptions, JobQueue, JobState, Ledger, MemoryQueue, QueueName};
+use xnovu_domain::{EnterpriseId, Event, Micros, NotificationId, Priority, Verdict};
+use xnovu_queue::{Job, JobOptions, JobQueue, JobState, Ledger, MemoryQueue, Outcome, QueueName, Work, WorkOptions};
 use xnovu_rules::{Binding, Broken, BrokenKind, Decided, Digest, FailurePolicy, Pin, Ruled, Rules, Ruling, Stamp};
 use xnovu_standin::{Standin, StandinConfig};
 
 use super::Admission;
 use crate::clock::SystemClock;
-use crate::config::{Novu, Secret, Supabase};
+use crate::config::{Config, Layer, Layers, Novu, PerEnterprise, Secret, Supabase};
 use crate::gateway::novu::NovuGateway;
 use crate::metrics::Metrics;
 use crate::reaper::Reaper;
@@ -24,7 +24,7 @@ use crate::source::{Hint, Via};
 use crate::store::NotificationStore;
 use crate::store::postgrest::Postgrest;
 use crate::tasks::Tasks;
-use crate::trail::Trail;
+use crate::trail::{Trail, What};
 
 const ENTERPRISE: &str = "11111111-1111-4111-8111-111111111111";
 
@@ -62,10 +62,18 @@ struct Bench {
     due: Arc<Due>,
     hints: mpsc::Sender<Hint>,
     asked: Arc<Mutex<u32>>,
+    trail: Trail,
 }
 
 impl Bench {
     async fn new(admit: impl Fn(&Event, &Standin) -> Ruling<Verdict> + Send + Sync + 'static) -> Self {
+        Self::with(PerEnterprise::default(), admit).await
+    }
+
+    async fn with(
+        settings: PerEnterprise,
+        admit: impl Fn(&Event, &Standin) -> Ruling<Verdict> + Send + Sync + 'static,
+    ) -> Self {
         let config = StandinConfig::default();
         let supabase_key = Secret::new(&config.supabase_key);
         let novu = |url| Novu { url, key: Secret::new("standin-novu-key"), timeout: Duration::from_secs(2) };
@@ -75,7 +83,7 @@ impl Bench {
         let gateway = Arc::new(NovuGateway::new(&novu(standin.url())).unwrap());
         let queue = Arc::new(MemoryQueue::new(JobOptions::default()));
         let due = Arc::new(Due::new(Duration::from_secs(600), Arc::new(SystemClock)));
-        let (trail, metrics, priorities) = (Trail::default(), Metrics::new(), Priorities::default());
+        let (trail, metrics, settings) = (Trail::default(), Metrics::new(), Arc::new(settings));
         let retractions = Retractions {
             store: Arc::clone(&store) as _,
             queue: Arc::clone(&queue) as _,
@@ -86,7 +94,7 @@ impl Bench {
         let reaper = Reaper {
             store: Arc::clone(&store) as _,
             queue: Arc::clone(&queue) as _,
-            priorities,
+            settings: Arc::clone(&settings),
             trail: trail.clone(),
             metrics: Arc::clone(&metrics),
         };
@@ -103,19 +111,19 @@ impl Bench {
             due: Arc::clone(&due),
             retractions: Arc::new(retractions),
             reaper: Arc::new(reaper),
-            priorities,
+            settings,
             seen_for: Duration::from_secs(60),
             clock: Arc::new(SystemClock),
             brake: watch::channel(false).1,
             requests: Arc::default(),
             epoch: Arc::default(),
-            trail,
+            trail: trail.clone(),
             metrics,
         });
         let (hints, heard) = mpsc::channel(100);
         let tasks = Tasks::new(CancellationToken::new());
         tasks.spawn("admission", admission.run(vec![enterprise()], heard, tasks.clone()));
-        Self { standin, store, queue, due, hints, asked }
+        Self { standin, store, queue, due, hints, asked, trail }
     }
 
     fn insert(&self, changes: Value) -> NotificationId {
@@ -306,6 +314,56 @@ async fn rules_that_cannot_answer_hold_and_are_not_asked_at_every_hint() {
     assert_eq!(bench.raw(id)["notification_status"], "PENDING");
     assert_eq!(bench.state(id).await, JobState::Missing);
     assert_eq!(*bench.asked.lock().unwrap(), 1 + 3, "once about the held row, once about each row behind it");
+}
+
+#[tokio::test]
+async fn a_job_has_the_priority_and_the_attempts_of_its_enterprise() {
+    let set = |id: &str, priority: &str| {
+        let mut layers = Layers::default();
+        let settings = [
+            ("NEXT_PUBLIC_SUPABASE_URL", "http://localhost"),
+            ("SUPABASE_SERVICE_ROLE_KEY", "k"),
+            ("NOVU_SECRET_KEY", "k"),
+            (&format!("ENT_{id}_REALTIME_PRIORITY"), priority),
+            (&format!("ENT_{id}_RETRY_ATTEMPTS"), "7"),
+        ];
+        settings.iter().for_each(|(name, value)| layers.set(name, value, Layer::Environment));
+        PerEnterprise::clone(&Config::read(&layers).unwrap().per_enterprise)
+    };
+    let folded = ENTERPRISE.replace('-', "_").to_uppercase();
+    for (settings, priority, attempts) in [(set(&folded, "900"), 900, 7), (set("another", "900"), 10, 3)] {
+        let bench = Bench::with(settings, |_, _| ruled(DELIVER)).await;
+        let mut steps = bench.trail.watch();
+        let id = bench.insert(json!({}));
+        bench.hint(id).await;
+        let What::Offered { priority: offered, .. } = steps.recv().await.unwrap().what else { panic!("not offered") };
+        assert_eq!(offered.get(), priority);
+        let taken = Taken::default();
+        let (work, stop) = (Arc::new(taken.clone()), CancellationToken::new());
+        let options = WorkOptions { concurrency: 1, grace: Duration::from_secs(5) };
+        let working = bench.queue.work(options, work, stop.clone());
+        let (_, ended) = tokio::join!(
+            async {
+                until("the job is taken", async || taken.0.lock().unwrap().is_some()).await;
+                stop.cancel();
+            },
+            working
+        );
+        ended.unwrap();
+        assert_eq!(*taken.0.lock().unwrap(), Some(attempts));
+    }
+}
+
+/// Keeps the attempts of the job it was given.
+#[derive(Clone, Default)]
+struct Taken(Arc<Mutex<Option<u32>>>);
+
+#[async_trait]
+impl Work for Taken {
+    async fn perform(&self, job: Job) -> Outcome {
+        *self.0.lock().unwrap() = Some(job.attempts_max);
+        Outcome::Done("done".to_owned())
+    }
 }
 
 #[tokio::test]

@@ -13,13 +13,14 @@ use anyhow::Context;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 use xnovu_domain::EnterpriseId;
+use xnovu_queue::JobOptions;
 use xnovu_standin::{Standin, StandinConfig};
 
 use super::output::Output;
 use super::serve::{Roles, serve, tell_report};
 use super::{CommonArgs, settle};
 use crate::config::Layers;
-use crate::parts::Parts;
+use crate::parts::{Parts, redis_options};
 use crate::tasks::Tasks;
 
 /// Workers of the demonstration.
@@ -76,7 +77,8 @@ pub(super) async fn run(args: DevArgs, mut layers: Layers, output: Output) -> an
     let ended = serve(parts, roles, stop).await;
     standin.stop().await;
     if let Some(redis) = redis {
-        xnovu_queue::erase(redis.url.reveal(), &redis.prefix).await.context("removing the demonstration from Redis")?;
+        let options = redis_options(&redis, JobOptions::default());
+        xnovu_queue::erase(&options).await.context("removing the demonstration from Redis")?;
     }
     ended
 }

@@ -14,7 +14,7 @@ mod reach;
 mod serve;
 mod worker;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -40,6 +40,10 @@ pub struct Cli {
     /// How results are written.
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = "Global options")]
     output: Format,
+
+    /// File of settings, instead of the xnovu.toml of this directory
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -102,13 +106,9 @@ impl CommonArgs {
 
 /// Runs a command and says how it ended.
 pub async fn run(cli: Cli) -> ExitCode {
-    let layers = Layers::of_process(Path::new("."));
-    let no_color = layers.as_ref().is_ok_and(|layers| layers.get("NO_COLOR").is_some());
-    let output = Output::new(cli.output, no_color);
-    let ended = match layers {
-        Ok(layers) => dispatch(cli.command, layers, output).await,
-        Err(error) => Err(anyhow::Error::msg(error)),
-    };
+    let layers = Layers::of_process(Path::new("."), cli.config.as_deref());
+    let output = Output::new(cli.output, layers.get("NO_COLOR").is_some());
+    let ended = dispatch(cli.command, layers, output).await;
     ended.unwrap_or_else(|error| {
         output.note(&format!("error: {error:#}"));
         if error.is::<Mistakes>() { ExitCode::from(EXIT_SETTINGS) } else { ExitCode::FAILURE }

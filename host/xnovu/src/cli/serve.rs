@@ -63,6 +63,7 @@ pub(super) async fn serve(parts: Parts, roles: Roles, stop: CancellationToken) -
 async fn run(parts: Parts, mut roles: Roles, stop: CancellationToken) -> anyhow::Result<ExitCode> {
     let (tasks, http_tasks) = (Tasks::new(stop.clone()), Tasks::new(stop.clone()));
     let (drained, http_stop) = (CancellationToken::new(), CancellationToken::new());
+    tasks.spawn("secrets", parts.config.secret_files.clone().watch(stop.clone()));
     let listener = if roles.health { Some(http::bind(parts.config.health).await?) } else { None };
     let socket = roles.place.as_ref().map(Place::bind).transpose()?;
     if let (Some(listener), Some(place)) = (&listener, &mut roles.place) {
@@ -152,14 +153,14 @@ fn report_end(late: &[&str], worked: Vec<anyhow::Result<xnovu_queue::Drained>>) 
     Ok(ExitCode::FAILURE)
 }
 
-/// The enterprises to serve: those of the settings, else those bound by name.
+/// The enterprises to serve: those of the settings, else those bound by name, without those that are switched off.
 pub(super) fn enterprises(parts: &Parts) -> Result<Vec<EnterpriseId>, Mistakes> {
-    if !parts.config.enterprises.is_empty() {
-        return Ok(parts.config.enterprises.clone());
+    let mut enterprises = parts.config.enterprises.clone();
+    if enterprises.is_empty() {
+        enterprises = parts.rules.snapshot().enterprises().cloned().collect();
     }
-    let bound: Vec<EnterpriseId> = parts.rules.snapshot().enterprises().cloned().collect();
-    if bound.is_empty() {
-        let mut mistakes = Mistakes::default();
+    let mut mistakes = Mistakes::default();
+    if enterprises.is_empty() {
         let what = format!(
             "is not set, and {} binds no enterprise by name",
             parts.config.plugins.join("bindings.toml").display()
@@ -171,7 +172,14 @@ pub(super) fn enterprises(parts: &Parts) -> Result<Vec<EnterpriseId>, Mistakes> 
         );
         return Err(mistakes);
     }
-    Ok(bound)
+    let named = enterprises.len();
+    enterprises.retain(|enterprise| parts.config.of(enterprise).enabled);
+    if enterprises.is_empty() {
+        let hint = "set ENT_<id>_SUBSCRIPTION_ENABLED=true for one of them";
+        mistakes.add("DAEMON_ENTERPRISE_IDS", format!("names {named} enterprises, and all are switched off"), hint);
+        return Err(mistakes);
+    }
+    Ok(enterprises)
 }
 
 /// Says what became of the plugins, with what mends those that do not run.

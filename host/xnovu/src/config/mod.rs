@@ -4,25 +4,34 @@
 //! reported together with all others before anything starts.
 
 mod document;
+mod enterprises;
+mod file;
 mod layers;
 mod mistakes;
+mod names;
 mod read;
+mod relations;
 mod secret;
 pub mod settings;
 mod table;
+mod values;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use xnovu_domain::{EnterpriseId, Priorities};
+use xnovu_domain::EnterpriseId;
 
 use crate::telemetry::LogFormat;
 
 pub use document::{env_example, markdown};
-pub use layers::{Layers, Origin};
+pub use enterprises::{EnterpriseSettings, Events, PerEnterprise};
+pub use layers::{Found, Layer, Layers, Origin};
 pub use mistakes::{Mistake, Mistakes};
-pub use secret::Secret;
+pub use relations::LEDGER_MARGIN;
+pub use secret::{Secret, SecretFiles};
+pub use settings::XNOVU_CONFIG_NAME as XNOVU_CONFIG;
 pub use table::{Fallback, Group, Kind, Setting};
 
 /// Everything a daemon or a worker needs to know.
@@ -36,8 +45,8 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// Enterprises named by `--enterprises` or `DAEMON_ENTERPRISE_IDS`. Empty: those of `bindings.toml`.
     pub enterprises: Vec<EnterpriseId>,
-    /// Priority by origin.
-    pub priorities: Priorities,
+    /// What is set for single enterprises, over what is set for all.
+    pub per_enterprise: Arc<PerEnterprise>,
     /// How jobs are tried.
     pub jobs: Jobs,
     /// How the daemon hears of rows.
@@ -66,6 +75,10 @@ pub struct Config {
     pub supervised: bool,
     /// Compiled plugins and whatever else outlives a process.
     pub state: PathBuf,
+    /// The database itself, for whoever examines it.
+    pub database_url: Option<Secret>,
+    /// The secrets that stand in files, to be watched.
+    pub secret_files: SecretFiles,
     /// What is set and works, but is worth a word.
     pub warnings: Vec<Mistake>,
 }
@@ -112,6 +125,24 @@ pub struct Redis {
     pub url: Secret,
     /// What every key begins with. Never `bull`.
     pub prefix: String,
+    /// Certificates beyond the usual ones.
+    pub tls: RedisTls,
+}
+
+/// Certificates of a connection with TLS, in PEM.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct RedisTls {
+    /// Who signed the server's certificate.
+    pub ca: Option<Vec<u8>>,
+    /// Our certificate and its key.
+    pub client: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Shows what there is and nothing of it.
+impl std::fmt::Debug for RedisTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RedisTls {{ ca: {}, client: {} }}", self.ca.is_some(), self.client.is_some())
+    }
 }
 
 /// Where the queue is found.
@@ -192,6 +223,12 @@ impl Config {
     /// The mistakes of these settings.
     pub fn read_queue(layers: &Layers) -> Result<QueuePlace, Mistakes> {
         read::read_queue(layers)
+    }
+
+    /// What holds for one enterprise.
+    #[must_use]
+    pub fn of(&self, enterprise: &EnterpriseId) -> &EnterpriseSettings {
+        self.per_enterprise.of(enterprise)
     }
 }
 

@@ -2,45 +2,48 @@
 //!
 //! Owns the checks of each setting. Notes a mistake and reads on, so that all of them are told at once. Never shows a secret.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
 
 use xnovu_domain::{EnterpriseId, Priorities, Priority};
 
+use super::enterprises::{self, EnterpriseSettings, PerEnterprise};
+use super::layers::Found;
+use super::secret::SecretFiles;
 use super::settings as s;
-use super::table::{Fallback, Kind, Setting};
+use super::table::Setting;
 use super::{
-    Config, Cron, Graces, Jobs, Layers, Mistake, Mistakes, Novu, QueuePlace, Redis, Secret, Sources, Supabase, Tracing,
+    Config, Cron, Graces, Jobs, Layers, Mistake, Mistakes, Novu, QueuePlace, Redis, RedisTls, Secret, Sources,
+    Supabase, Tracing, names, relations,
 };
 use crate::cron::Defaults;
 use crate::cron::misfire::{Misfire, Policy};
 use crate::telemetry::LogFormat;
 
-/// Shortest token of the admin routes, in bytes.
-const ADMIN_TOKEN_BYTES_MIN: usize = 16;
-
 /// Reads and checks every setting.
 pub(super) fn read(layers: &Layers) -> Result<Config, Mistakes> {
-    let mut read = Reader { layers, mistakes: Mistakes::default() };
+    let mut read = Reader::new(layers);
     let config = read.config();
-    match config {
-        Some(config) if read.mistakes.0.is_empty() => Ok(config),
-        _ => Err(read.mistakes),
-    }
+    let Reader { mistakes, warnings, files, .. } = read;
+    let Some(mut config) = config else { return Err(mistakes) };
+    config.warnings = warnings;
+    config.secret_files = files;
+    config.warnings.extend(relations::warnings(&config, layers));
+    if mistakes.0.is_empty() { Ok(config) } else { Err(mistakes) }
 }
 
 /// The state directory. Any text is one.
 pub(super) fn state_dir(layers: &Layers) -> PathBuf {
-    Reader { layers, mistakes: Mistakes::default() }.text(&s::XNOVU_STATE_DIR).into()
+    Reader::new(layers).text(&s::XNOVU_STATE_DIR).into()
 }
 
 /// Reads what finds the queue.
 pub(super) fn read_queue(layers: &Layers) -> Result<QueuePlace, Mistakes> {
-    let mut read = Reader { layers, mistakes: Mistakes::default() };
-    let supabase = read.given(&s::NEXT_PUBLIC_SUPABASE_URL).map(|(_, url)| url);
+    let mut read = Reader::new(layers);
+    let supabase = layers.find(&s::NEXT_PUBLIC_SUPABASE_URL).map(|found| found.value);
     let redis = read.redis(supabase.as_deref());
-    if redis.is_some() && supabase.is_none() && read.given(&s::QUEUE_PREFIX).is_none() {
+    if redis.is_some() && supabase.is_none() && layers.find(&s::QUEUE_PREFIX).is_none() {
         let what = "is not set, and neither is NEXT_PUBLIC_SUPABASE_URL, from which it is made";
         read.mistakes.add(s::QUEUE_PREFIX.name, what, "set one of them as the daemon has it");
     }
@@ -48,9 +51,19 @@ pub(super) fn read_queue(layers: &Layers) -> Result<QueuePlace, Mistakes> {
     if read.mistakes.0.is_empty() { Ok(QueuePlace { redis, state }) } else { Err(read.mistakes) }
 }
 
-struct Reader<'a> {
-    layers: &'a Layers,
-    mistakes: Mistakes,
+/// Notes what is wrong while it reads.
+pub(super) struct Reader<'a> {
+    pub(super) layers: &'a Layers,
+    pub(super) mistakes: Mistakes,
+    pub(super) warnings: Vec<Mistake>,
+    pub(super) files: SecretFiles,
+}
+
+impl<'a> Reader<'a> {
+    fn new(layers: &'a Layers) -> Self {
+        let (mistakes, warnings) = (layers.mistakes.clone(), Vec::new());
+        Self { layers, mistakes, warnings, files: SecretFiles::default() }
+    }
 }
 
 /// The whole configuration, field by field.
@@ -59,15 +72,19 @@ impl Reader<'_> {
         let supabase = self.supabase();
         let novu = self.novu();
         let redis = self.redis(supabase.as_ref().map(|supabase| supabase.url.as_str()));
+        let enterprises = self.enterprises(&s::DAEMON_ENTERPRISE_IDS);
+        let (priorities, jobs) = (self.priorities(), self.jobs());
+        let per_enterprise = self.per_enterprise(EnterpriseSettings {
+            priorities,
+            attempts: jobs.attempts,
+            ..PerEnterprise::default().default
+        });
+        self.warnings.extend(names::warnings(self.layers));
         let config = Config {
             redis,
-            enterprises: self.enterprises(&s::DAEMON_ENTERPRISE_IDS),
-            priorities: Priorities {
-                realtime: self.priority(&s::REALTIME_QUEUE_PRIORITY),
-                scheduled: self.priority(&s::SCHEDULED_QUEUE_PRIORITY),
-                cron: self.priority(&s::CRON_QUEUE_PRIORITY),
-            },
-            jobs: self.jobs(),
+            enterprises,
+            jobs,
+            per_enterprise: Arc::new(per_enterprise),
             sources: Sources {
                 reconnect_delay: self.millis(&s::SUBSCRIPTION_RECONNECT_DELAY),
                 heartbeat: self.millis(&s::SUBSCRIPTION_HEARTBEAT_INTERVAL),
@@ -88,7 +105,9 @@ impl Reader<'_> {
             rescan: self.millis(&s::XNOVU_PLUGINS_RESCAN),
             supervised: self.layers.get("NOTIFY_SOCKET").is_some(),
             state: state_dir(self.layers),
-            warnings: self.unused(),
+            database_url: self.secret(&s::DATABASE_URL),
+            warnings: Vec::new(),
+            secret_files: SecretFiles::default(),
             supabase: supabase?,
             novu: novu?,
         };
@@ -110,23 +129,84 @@ impl Reader<'_> {
     }
 
     fn redis(&mut self, supabase_url: Option<&str>) -> Option<Redis> {
-        let url = self.secret(&s::REDIS_URL)?;
-        let parsed = reqwest::Url::parse(url.reveal());
-        if !parsed.is_ok_and(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host()) {
+        let secret = self.secret(&s::REDIS_URL);
+        let (username, password) = (self.text(&s::REDIS_USERNAME), self.secret(&s::REDIS_PASSWORD));
+        let tls = self.redis_tls();
+        let prefix = self.prefix(supabase_url);
+        let parsed = reqwest::Url::parse(&secret?.reveal());
+        let Some(mut url) = parsed.ok().filter(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host())
+        else {
             // The URL may hold a password, so it is not shown.
             self.mistakes.add(s::REDIS_URL.name, "is no redis or rediss URL", "write it as redis://host:6379");
+            return None;
+        };
+        if !username.is_empty() {
+            url.set_username(&username).expect("a URL with a host takes a name");
         }
-        let prefix = self.given(&s::QUEUE_PREFIX).map_or_else(|| default_prefix(supabase_url), |(_, text)| text);
+        if let Some(password) = password {
+            url.set_password(Some(&password.reveal())).expect("a URL with a host takes a password");
+        }
+        if tls != RedisTls::default() && url.scheme() == "redis" {
+            let hint = "write it as rediss://, or take the certificates away";
+            self.mistakes.add(s::REDIS_URL.name, "is no rediss URL, and REDIS_TLS_… is set", hint);
+        }
+        Some(Redis { url: Secret::new(url.as_str()), prefix, tls })
+    }
+
+    fn redis_tls(&mut self) -> RedisTls {
+        let ca = self.pem(&s::REDIS_TLS_CA);
+        let client = match (self.pem(&s::REDIS_TLS_CERT), self.pem(&s::REDIS_TLS_KEY)) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            (certificate, _) => {
+                let set = |setting| self.layers.find(setting).is_some();
+                // A file that could not be read has been told of already.
+                if !(set(&s::REDIS_TLS_CERT) && set(&s::REDIS_TLS_KEY)) {
+                    let missing = if certificate.is_some() { s::REDIS_TLS_KEY } else { s::REDIS_TLS_CERT };
+                    let hint = "set REDIS_TLS_CERT and REDIS_TLS_KEY, or neither";
+                    self.mistakes.add(missing.name, "is not set, and its other half is", hint);
+                }
+                None
+            }
+        };
+        RedisTls { ca, client }
+    }
+
+    /// A file of PEM.
+    fn pem(&mut self, setting: &Setting) -> Option<Vec<u8>> {
+        let found = self.layers.find(setting)?;
+        let wrong = match std::fs::read(&found.value) {
+            Ok(bytes)
+                if bytes.starts_with(b"-----BEGIN ") || bytes.windows(12).any(|window| window == b"\n-----BEGIN ") =>
+            {
+                return Some(bytes);
+            }
+            Ok(_) => format!("{} holds no PEM", found.value),
+            Err(error) => format!("{} cannot be read: {error}", found.value),
+        };
+        self.wrong(&found, wrong, "name a file of PEM that we may read");
+        None
+    }
+
+    fn prefix(&mut self, supabase_url: Option<&str>) -> String {
+        let Some(found) = self.layers.find(&s::QUEUE_PREFIX) else { return default_prefix(supabase_url) };
+        let prefix = found.value.as_str();
         let fits =
             prefix.len() <= 64 && prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         if !fits || prefix == "bull" {
-            self.mistakes.add(
-                s::QUEUE_PREFIX.name,
-                format!("{prefix:?} is not usable"),
-                "use at most 64 letters, digits, '-', '_' or '.', and not \"bull\": workers of the TypeScript daemon would take our jobs",
-            );
+            let hint = "use at most 64 letters, digits, '-', '_' or '.', and not \"bull\": workers of the TypeScript daemon would take our jobs";
+            self.wrong(&found, format!("{prefix:?} is not usable"), hint);
         }
-        Some(Redis { url, prefix })
+        found.value
+    }
+
+    fn priorities(&mut self) -> Priorities {
+        let mut priority = |setting| priority_of(self.number(setting));
+        Priorities {
+            realtime: priority(&s::REALTIME_QUEUE_PRIORITY),
+            scheduled: priority(&s::SCHEDULED_QUEUE_PRIORITY),
+            cron: priority(&s::CRON_QUEUE_PRIORITY),
+        }
     }
 
     fn jobs(&mut self) -> Jobs {
@@ -141,6 +221,13 @@ impl Reader<'_> {
             stalled_interval: self.millis(&s::QUEUE_STALLED_INTERVAL),
             stalled_max: self.number(&s::QUEUE_STALLED_MAX),
         }
+    }
+
+    fn traces(&mut self) -> Option<Tracing> {
+        let (headers, percent) = (self.secret(&s::OTEL_EXPORTER_OTLP_HEADERS), self.number(&s::XNOVU_TRACE_PERCENT));
+        self.layers.find(&s::OTEL_EXPORTER_OTLP_ENDPOINT)?;
+        let endpoint = self.url(&s::OTEL_EXPORTER_OTLP_ENDPOINT)?;
+        Some(Tracing { endpoint, headers, service: self.text(&s::OTEL_SERVICE_NAME), percent })
     }
 
     fn cron(&mut self) -> Cron {
@@ -159,186 +246,60 @@ impl Reader<'_> {
         }
     }
 
-    /// A warning for each variable of the original that is set and means nothing here.
-    fn unused(&self) -> Vec<Mistake> {
-        let names = self.layers.names().filter(|name| self.layers.get(name).is_some());
-        let warning = |name: &str| {
-            let setting = s::find(name).filter(|setting| setting.kind == Kind::Unused(true))?;
-            let what = format!("is accepted and not used: {}", setting.about);
-            Some(Mistake { name: name.to_owned(), what, hint: "remove it".to_owned() })
+    fn per_enterprise(&mut self, default: EnterpriseSettings) -> PerEnterprise {
+        let written = enterprises::collect(self.layers);
+        for (one, other) in &written.unclear {
+            let hint = format!("keep one of {} and {}", one.name, other.name);
+            self.wrong(other, "is set twice, differently, under two spellings of one enterprise".to_owned(), &hint);
+        }
+        for found in &written.unknown {
+            let known: Vec<&str> = s::ENTERPRISE.settings.iter().map(|setting| setting.name).collect();
+            let hint = format!("names are ENT_<id>_ and one of {}", known.join(", "));
+            self.warn(found, "is no setting of an enterprise", &hint);
+        }
+        let mut named = std::collections::BTreeMap::new();
+        for (id, found) in written.by_id {
+            named.insert(id, self.one_enterprise(&default, &found));
+        }
+        PerEnterprise { default, named }
+    }
+
+    fn one_enterprise(
+        &mut self,
+        default: &EnterpriseSettings,
+        written: &std::collections::BTreeMap<&'static str, Found>,
+    ) -> EnterpriseSettings {
+        for found in written.values() {
+            if let Some(Err(error)) = enterprises::split(&found.name).map(|(id, _)| id.parse::<EnterpriseId>()) {
+                self.wrong(found, error.to_string(), "write the id as it stands in the column enterprise_id");
+            }
+        }
+        let mut number = |setting: &Setting| {
+            let found = written.get(setting.name)?;
+            u32::try_from(self.number_in(found, setting)?).ok()
         };
-        names.filter_map(warning).collect()
+        let (realtime, scheduled, cron) = (number(&s::ENT_REALTIME), number(&s::ENT_SCHEDULED), number(&s::ENT_CRON));
+        let (attempts, concurrency, rate_per_second) =
+            (number(&s::ENT_ATTEMPTS), number(&s::ENT_CONCURRENCY), number(&s::ENT_RATE));
+        let enabled = written.get(s::ENT_ENABLED.name).map(|found| self.switch_in(found));
+        let events = written.get(s::ENT_EVENTS.name).and_then(|found| self.events_in(found));
+        EnterpriseSettings {
+            enabled: enabled.unwrap_or(default.enabled),
+            events: events.unwrap_or(default.events),
+            priorities: Priorities {
+                realtime: realtime.map_or(default.priorities.realtime, priority_of),
+                scheduled: scheduled.map_or(default.priorities.scheduled, priority_of),
+                cron: cron.map_or(default.priorities.cron, priority_of),
+            },
+            attempts: attempts.unwrap_or(default.attempts),
+            concurrency,
+            rate_per_second,
+        }
     }
 }
 
-/// One value, by its kind.
-impl Reader<'_> {
-    /// What was written, and under which of its names.
-    fn given(&self, setting: &Setting) -> Option<(&'static str, String)> {
-        let names = std::iter::once(setting.name).chain(setting.aliases.iter().copied());
-        names.into_iter().find_map(|name| Some((name, self.layers.get(name)?.to_owned())))
-    }
-
-    /// What was written, or the default where it is a text. Empty where there is neither.
-    fn text(&self, setting: &Setting) -> String {
-        let default = if let Fallback::Text(text) = setting.default { text } else { "" };
-        self.given(setting).map_or_else(|| default.to_owned(), |(_, text)| text)
-    }
-
-    fn url(&mut self, setting: &Setting) -> Option<String> {
-        let Some((name, text)) = self.given(setting) else {
-            if let Fallback::Text(text) = setting.default {
-                return Some(text.to_owned());
-            }
-            self.missing(setting);
-            return None;
-        };
-        match reqwest::Url::parse(&text) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() => {
-                Some(url.as_str().trim_end_matches('/').to_owned())
-            }
-            _ => {
-                let what = format!("{text:?} is no http or https URL");
-                self.mistakes.add(name, what, "write it as https://host, without a query");
-                None
-            }
-        }
-    }
-
-    fn missing(&mut self, setting: &Setting) {
-        let hint = match setting.default {
-            Fallback::Required(example) if !setting.secret => {
-                format!("set it to the {}, for example {example}", setting.about)
-            }
-            _ => format!("set it to the {}, or {} to a file that holds it", setting.about, setting.file_name()),
-        };
-        self.mistakes.add(setting.name, "is not set", hint);
-    }
-
-    fn required_secret(&mut self, setting: &Setting) -> Option<Secret> {
-        let before = self.mistakes.0.len();
-        let secret = self.secret(setting);
-        if secret.is_none() && self.mistakes.0.len() == before {
-            self.missing(setting);
-        }
-        secret
-    }
-
-    /// A secret, from the variable or from the file that `<name>_FILE` names.
-    fn secret(&mut self, setting: &Setting) -> Option<Secret> {
-        if let Some((_, value)) = self.given(setting) {
-            return Some(Secret::new(&value));
-        }
-        let file_name = setting.file_name();
-        let path = self.layers.get(&file_name)?.to_owned();
-        match std::fs::read_to_string(&path) {
-            Ok(text) if !text.trim().is_empty() => return Some(Secret::new(text.trim())),
-            Ok(_) => {
-                self.mistakes.add(
-                    &file_name,
-                    format!("{path} is empty"),
-                    format!("write the {} into it", setting.about),
-                );
-            }
-            Err(error) => {
-                let what = format!("{path} cannot be read: {error}");
-                self.mistakes.add(&file_name, what, "check the path and its permissions");
-            }
-        }
-        None
-    }
-
-    /// A token that cannot be guessed.
-    fn traces(&mut self) -> Option<Tracing> {
-        let (headers, percent) = (self.secret(&s::OTEL_EXPORTER_OTLP_HEADERS), self.number(&s::XNOVU_TRACE_PERCENT));
-        self.given(&s::OTEL_EXPORTER_OTLP_ENDPOINT)?;
-        let endpoint = self.url(&s::OTEL_EXPORTER_OTLP_ENDPOINT)?;
-        Some(Tracing { endpoint, headers, service: self.text(&s::OTEL_SERVICE_NAME), percent })
-    }
-
-    fn admin_token(&mut self, setting: &Setting) -> Option<Secret> {
-        let token = self.secret(setting)?;
-        if token.reveal().len() < ADMIN_TOKEN_BYTES_MIN {
-            let what = format!("is shorter than {ADMIN_TOKEN_BYTES_MIN} characters");
-            self.mistakes.add(setting.name, what, "make one with: openssl rand -hex 32");
-        }
-        Some(token)
-    }
-
-    fn enterprises(&mut self, setting: &Setting) -> Vec<EnterpriseId> {
-        let Some((name, text)) = self.given(setting) else { return Vec::new() };
-        let mut enterprises: Vec<EnterpriseId> = Vec::new();
-        for id in text.split(',').map(str::trim).filter(|id| !id.is_empty()) {
-            match id.parse() {
-                Ok(id) if !enterprises.contains(&id) => enterprises.push(id),
-                Ok(_) => {}
-                Err(error) => self.mistakes.add(name, error.to_string(), "write ids separated by commas"),
-            }
-        }
-        enterprises
-    }
-
-    fn priority(&mut self, setting: &Setting) -> Priority {
-        Priority::new(self.number(setting)).expect("the table's bounds are those of a priority")
-    }
-
-    /// A number within the bounds of the table, which fit the type it is read into.
-    fn number<T: TryFrom<u64>>(&mut self, setting: &Setting) -> T {
-        let number = self.checked_number(setting);
-        let Ok(number) = T::try_from(number) else { panic!("{}: the table's bounds exceed its field", setting.name) };
-        number
-    }
-
-    fn checked_number(&mut self, setting: &Setting) -> u64 {
-        let (Kind::Number(min, max) | Kind::Millis(min, max), Fallback::Number(default)) =
-            (setting.kind, setting.default)
-        else {
-            panic!("{} is no number in the table", setting.name)
-        };
-        let Some((name, text)) = self.given(setting) else { return default };
-        match text.parse() {
-            Ok(number) if (min..=max).contains(&number) => number,
-            _ => {
-                let hint = format!("use a whole number from {min} to {max}");
-                self.mistakes.add(name, format!("{text:?} is out of range or no number"), hint);
-                default
-            }
-        }
-    }
-
-    /// A time in milliseconds, as the original's variables have it.
-    fn millis(&mut self, setting: &Setting) -> Duration {
-        Duration::from_millis(self.checked_number(setting))
-    }
-
-    fn address(&mut self, setting: &Setting) -> IpAddr {
-        let text = self.text(setting);
-        text.parse().unwrap_or_else(|_| {
-            let hint = "use 127.0.0.1, or 0.0.0.0 for every interface";
-            self.mistakes.add(setting.name, format!("{text:?} is no IP address"), hint);
-            IpAddr::V4(Ipv4Addr::LOCALHOST)
-        })
-    }
-
-    /// `true` or `false`.
-    fn switch(&mut self, setting: &Setting) -> bool {
-        let text = self.text(setting).to_lowercase();
-        if !matches!(text.as_str(), "true" | "false") {
-            self.mistakes.add(setting.name, format!("{text:?} is not known"), "use true or false");
-        }
-        text == "true"
-    }
-
-    /// One of the words, in lower case.
-    fn choice(&mut self, setting: &Setting) -> String {
-        let Kind::Choice(words) = setting.kind else { panic!("{} is no choice in the table", setting.name) };
-        let given = self.given(setting);
-        let text = given.as_ref().map_or_else(|| self.text(setting), |(_, text)| text.to_lowercase());
-        if let (Some((name, _)), false) = (given, words.contains(&text.as_str())) {
-            self.mistakes.add(name, format!("{text:?} is not known"), format!("use {}", words.join(", ")));
-        }
-        text
-    }
+fn priority_of(number: u32) -> Priority {
+    Priority::new(number).expect("the table's bounds are those of a priority")
 }
 
 /// `xnovu-<project>`, after the first label of the project's host, so that two projects on one Redis do not meet.

@@ -44,6 +44,8 @@ pub enum Kind {
     Enterprises,
     /// An IP address.
     Address,
+    /// `INSERT`, `UPDATE`, or both separated by a comma.
+    Events,
     /// Of the original, and without a meaning here. Whether setting it is worth a warning.
     Unused(bool),
 }
@@ -120,12 +122,18 @@ impl Setting {
         format!("{}_FILE", self.name)
     }
 
+    /// Whether a variable of that name names the file with the secret.
+    #[must_use]
+    pub fn is_file(&self, name: &str) -> bool {
+        let secret = name.strip_suffix("_FILE").filter(|_| self.secret);
+        secret.is_some_and(|secret| secret == self.name || self.aliases.contains(&secret))
+    }
+
     /// Whether a variable of that name is this setting, under one of its spellings.
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
         let same = |own: &str| own.strip_suffix('*').map_or(own == name, |start| name.starts_with(start));
-        let file = || self.secret && name.strip_suffix("_FILE") == Some(self.name);
-        same(self.name) || self.aliases.iter().any(|alias| same(alias)) || file()
+        same(self.name) || self.aliases.iter().any(|alias| same(alias)) || self.is_file(name)
     }
 }
 
@@ -141,6 +149,7 @@ impl fmt::Display for Kind {
             Self::Choice(words) => f.write_str(&words.join(", ")),
             Self::Enterprises => f.write_str("ids separated by commas"),
             Self::Address => f.write_str("IP address"),
+            Self::Events => f.write_str("INSERT, UPDATE or both"),
             Self::Unused(_) => f.write_str("not used"),
         }
     }

@@ -4,7 +4,7 @@ use super::*;
 fn layers(settings: &[(&str, &str)]) -> Layers {
     let mut layers = Layers::default();
     for (name, value) in settings {
-        layers.set(name, value, Origin::Environment);
+        layers.set(name, value, Layer::Environment);
     }
     layers
 }
@@ -69,7 +69,7 @@ fn a_secret_can_stand_in_a_file_and_is_never_shown() {
     std::fs::write(file.path(), "from-file\n").unwrap();
     let path = file.path().to_str().unwrap();
     let config = Config::read(&layers(&[MINIMUM[0], MINIMUM[1], ("NOVU_SECRET_KEY_FILE", path)])).unwrap();
-    assert_eq!(config.novu.key.reveal(), "from-file");
+    assert_eq!(&*config.novu.key.reveal(), "from-file");
     assert!(!format!("{config:?}").contains("from-file"));
 }
 
@@ -118,8 +118,8 @@ fn every_setting_has_one_name_one_place_and_a_default_of_its_kind() {
             assert!(names.insert(*name), "{name} is there twice");
         }
         let unused = matches!(setting.kind, Kind::Unused(_));
-        assert_eq!(setting.key.is_empty(), unused, "{}", setting.name);
-        assert!(unused || keys.insert(setting.key), "{} is there twice", setting.key);
+        assert_eq!(setting.key.is_empty(), unused || setting.name == "XNOVU_CONFIG", "{}", setting.name);
+        assert!(setting.key.is_empty() || keys.insert(setting.key), "{} is there twice", setting.key);
         assert!(!setting.about.is_empty() && !setting.about.ends_with('.'), "{}", setting.name);
         match (setting.kind, setting.default) {
             (Kind::Number(min, max) | Kind::Millis(min, max), Fallback::Number(default)) => {
@@ -169,4 +169,153 @@ fn every_variable_of_the_original_is_accepted_and_those_without_a_meaning_say_so
     want.sort_unstable();
     assert_eq!(told, want);
     assert_eq!((config.concurrency, config.log_level.as_str()), (25, "warn"));
+}
+
+#[test]
+fn an_enterprise_has_its_own_settings_over_those_of_all_under_either_spelling() {
+    let id: EnterpriseId = "3f2a0000-1111-4111-8111-00000000abcd".parse().unwrap();
+    let config = with(&[
+        ("REALTIME_QUEUE_PRIORITY", "20"),
+        ("ENT_3f2a0000_1111_4111_8111_00000000ABCD_REALTIME_PRIORITY", "15"),
+        ("ENT_enterprise-1_SUBSCRIPTION_ENABLED", "false"),
+        ("ENT_enterprise-1_EVENTS", "INSERT"),
+        ("ENT_enterprise_1_RATE_PER_SECOND", "7"),
+        ("ENT_enterprise-1_CONCURRENCY", "2"),
+        ("ENT_enterprise-1_MAX_RETRIES", "15"),
+    ])
+    .unwrap();
+    let priorities = |id: &EnterpriseId| config.of(id).priorities;
+    assert_eq!((priorities(&id).realtime.get(), priorities(&id).scheduled.get()), (15, 5));
+    let first = config.of(&"enterprise-1".parse().unwrap());
+    assert_eq!((first.enabled, first.events.insert, first.events.update), (false, true, false));
+    assert_eq!((first.attempts, first.concurrency, first.rate_per_second), (15, Some(2), Some(7)));
+    let other = config.of(&"another".parse().unwrap());
+    assert_eq!((other.enabled, other.priorities.realtime.get(), other.attempts), (true, 20, 3));
+    assert_eq!((other.concurrency, other.rate_per_second), (None, None));
+}
+
+#[test]
+fn mistakes_in_the_settings_of_an_enterprise_are_told_with_their_name() {
+    let mistakes = with(&[
+        ("ENT_a_REALTIME_PRIORITY", "1001"),
+        ("ENT_b_SUBSCRIPTION_ENABLED", "maybe"),
+        ("ENT_c_EVENTS", "DELETE"),
+        ("ENT_d-1_CONCURRENCY", "1"),
+        ("ENT_d_1_CONCURRENCY", "2"),
+        ("ENT_not an id_CONCURRENCY", "2"),
+    ])
+    .unwrap_err();
+    let mut names: Vec<&str> = mistakes.0.iter().map(|mistake| mistake.name.as_str()).collect();
+    names.sort_unstable();
+    let want = [
+        "ENT_a_REALTIME_PRIORITY",
+        "ENT_b_SUBSCRIPTION_ENABLED",
+        "ENT_c_EVENTS",
+        "ENT_d_1_CONCURRENCY",
+        "ENT_not an id_CONCURRENCY",
+    ];
+    assert_eq!(names, want);
+}
+
+/// The names that are warned about.
+fn warned(settings: &[(&str, &str)]) -> Vec<String> {
+    with(settings).unwrap().warnings.into_iter().map(|warning| warning.name).collect()
+}
+
+#[test]
+fn a_name_that_is_no_setting_is_named_and_names_of_others_are_not() {
+    assert_eq!(warned(&[("XNOVU_SWEEP_INTERVALL", "1")]), ["XNOVU_SWEEP_INTERVALL"]);
+    assert_eq!(warned(&[("ENT_a_COLOUR", "red")]), ["ENT_a_COLOUR"]);
+    assert_eq!(warned(&[("PATH", "/bin"), ("REDIS_VERSION", "7"), ("DATABASE_NAME", "x")]), [""; 0]);
+    assert_eq!(warned(&[("LOG_LEVEL", "warn"), ("DAEMON_LOG_LEVEL", "error")]), ["LOG_LEVEL"]);
+    let mut layers = layers(&MINIMUM);
+    layers.set("WORKER_CONCURENCY", "9", Layer::DotEnv);
+    let warnings = Config::read(&layers).unwrap().warnings;
+    assert_eq!(warnings[0].hint, "did you mean WORKER_CONCURRENCY?");
+}
+
+/// Variables and their values.
+type Written = &'static [(&'static str, &'static str)];
+
+#[test]
+fn risky_pairs_are_warned_about_and_sound_ones_are_not() {
+    let pairs: [(&str, Written, Written); 10] = [
+        ("RULE_ENGINE_RETRY_DELAY", &[("QUEUE_BACKOFF_MAX", "4999")], &[("QUEUE_BACKOFF_MAX", "5000")]),
+        ("XNOVU_WORKER_GRACE", &[("XNOVU_WORKER_GRACE", "29999")], &[("XNOVU_WORKER_GRACE", "30000")]),
+        (
+            "SUBSCRIPTION_HEARTBEAT_INTERVAL",
+            &[("SUBSCRIPTION_HEARTBEAT_INTERVAL", "30001")],
+            &[("SUBSCRIPTION_HEARTBEAT_INTERVAL", "30000")],
+        ),
+        ("XNOVU_SWEEP_INTERVAL", &[("XNOVU_SWEEP_INTERVAL", "120001")], &[("XNOVU_SWEEP_INTERVAL", "120000")]),
+        ("QUEUE_LOCK", &[("QUEUE_LOCK", "120001")], &[("QUEUE_LOCK", "120000")]),
+        (
+            "WORKER_CONCURRENCY",
+            &[("WORKER_CONCURRENCY", "51"), ("SUPABASE_MAX_CONCURRENCY", "5")],
+            &[("WORKER_CONCURRENCY", "50"), ("SUPABASE_MAX_CONCURRENCY", "5")],
+        ),
+        (
+            "REALTIME_QUEUE_PRIORITY",
+            &[("REALTIME_QUEUE_PRIORITY", "1"), ("CRON_QUEUE_PRIORITY", "10")],
+            &[("REALTIME_QUEUE_PRIORITY", "1")],
+        ),
+        ("REDIS_URL", &[("REDIS_URL", "redis://:p@redis:6379")], &[("REDIS_URL", "redis://:p@127.0.0.1:6379")]),
+        ("NOVU_API_URL", &[("NOVU_API_URL", "http://novu.internal")], &[("NOVU_API_URL", "http://[::1]:3000")]),
+        ("DAEMON_HEALTH_HOST", &[("DAEMON_HEALTH_HOST", "0.0.0.0")], &[("DAEMON_HEALTH_HOST", "::1")]),
+    ];
+    for (name, risky, sound) in pairs {
+        assert_eq!(warned(risky), [name]);
+        assert_eq!(warned(sound), [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn the_parts_of_redis_come_together_and_do_not_show() {
+    let directory = tempfile::tempdir().unwrap();
+    let pem = directory.path().join("ca.pem");
+    std::fs::write(&pem, "# ours\n-----BEGIN CERTIFICATE-----\n").unwrap();
+    let pem = pem.to_str().unwrap();
+    let whole = [
+        ("REDIS_URL", "rediss://redis:6380/2"),
+        ("REDIS_USERNAME", "xnovu"),
+        ("REDIS_PASSWORD", "p@ss/w"),
+        ("REDIS_TLS_CA", pem),
+        ("REDIS_TLS_CERT", pem),
+        ("REDIS_TLS_KEY", pem),
+    ];
+    let config = with(&whole).unwrap();
+    let redis = config.redis.as_ref().unwrap();
+    assert_eq!(&*redis.url.reveal(), "rediss://xnovu:p%40ss%2Fw@redis:6380/2");
+    assert!(redis.tls.ca.is_some() && redis.tls.client.is_some());
+    assert!(!format!("{config:?}").contains("ss%2Fw"));
+    let wrong = |settings: &[(&str, &str)]| {
+        with(settings).unwrap_err().0.into_iter().map(|mistake| mistake.name).collect::<Vec<_>>()
+    };
+    assert_eq!(wrong(&[("REDIS_URL", "redis://redis"), ("REDIS_TLS_CA", pem)]), ["REDIS_URL"]);
+    assert_eq!(wrong(&[("REDIS_URL", "rediss://redis"), ("REDIS_TLS_CERT", pem)]), ["REDIS_TLS_KEY"]);
+    assert_eq!(wrong(&[("REDIS_URL", "rediss://redis"), ("REDIS_TLS_CA", "/nowhere")]), ["REDIS_TLS_CA"]);
+    assert_eq!(wrong(&[("REDIS_URL", "rediss://redis"), ("REDIS_TLS_CA", file!())]), ["REDIS_TLS_CA"]);
+}
+
+#[test]
+fn the_documented_xnovu_toml_is_a_configuration() {
+    let document = file("docs/configuration.md");
+    let (_, rest) = document.split_once("```toml\n").unwrap();
+    let (text, _) = rest.split_once("```").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    std::fs::write(path("secret"), "s3cret").unwrap();
+    std::fs::write(path("ca.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
+    let text = ["/run/secrets/supabase", "/run/secrets/novu", "/run/secrets/redis"]
+        .iter()
+        .fold(text.replace("/etc/xnovu/redis-ca.pem", &path("ca.pem")), |text, secret| {
+            text.replace(secret, &path("secret"))
+        });
+    std::fs::write(path("xnovu.toml"), text).unwrap();
+    let mut layers = Layers::default();
+    super::file::read_toml(&mut layers, &directory.path().join("xnovu.toml"), true);
+    let config = Config::read(&layers).unwrap();
+    assert_eq!((config.enterprises.len(), config.concurrency, config.warnings.as_slice()), (2, 10, &[][..]));
+    assert_eq!(config.of(&config.enterprises[0]).attempts, 5);
+    assert!(!config.of(&config.enterprises[1]).enabled);
 }

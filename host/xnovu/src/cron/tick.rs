@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use xnovu_domain::{Origin, Priority, RuleSlot};
+use xnovu_domain::{Origin, RuleSlot};
 use xnovu_queue::{JobQueue, Offer};
 
 use super::book::Book;
 use crate::clock::Clock;
+use crate::config::PerEnterprise;
 use crate::metrics::Metrics;
 use crate::telemetry::Chain;
 
@@ -31,8 +32,8 @@ pub struct Ticker {
     pub book: Arc<Book>,
     /// Where it goes.
     pub queue: Arc<dyn JobQueue>,
-    /// The priority of the jobs.
-    pub priority: Priority,
+    /// What is set for each enterprise.
+    pub settings: Arc<PerEnterprise>,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
     /// What is counted.
@@ -71,8 +72,11 @@ impl Ticker {
     /// Offers some. False: the queue did not take them.
     async fn offer(&self, waiting: &mut VecDeque<RuleSlot>) -> bool {
         let some = waiting.len().min(BATCH_MAX);
-        let offer =
-            |slot: &RuleSlot| Offer { job: slot.clone(), origin: Origin::Cron, priority: self.priority, delay: None };
+        let offer = |slot: &RuleSlot| {
+            let settings = self.settings.of(slot.enterprise());
+            let (priority, attempts) = (settings.priorities.cron, Some(settings.attempts));
+            Offer { job: slot.clone(), origin: Origin::Cron, priority, delay: None, attempts }
+        };
         let offers: Vec<Offer<RuleSlot>> = waiting.iter().take(some).map(offer).collect();
         match self.queue.offer_rules(&offers).await {
             Ok(_) => {

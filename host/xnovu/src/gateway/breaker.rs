@@ -151,6 +151,13 @@ impl Breaker {
         Some(reason)
     }
 
+    /// The key was replaced: what the old one was refused says nothing about it, so the next permit is a probe.
+    pub(crate) fn key_replaced(&self) {
+        if let State::Open { reason: Pause::Locked, probe_at, .. } = &mut self.lock().state {
+            *probe_at = Instant::now();
+        }
+    }
+
     /// Learns from an answer.
     pub(crate) fn learn(&self, sign: Sign) {
         let now = Instant::now();

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, Url};
 use serde_json::Value;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use thiserror::Error;
 use xnovu_domain::Answer;
@@ -15,7 +16,7 @@ use super::breaker::{Breaker, Sign};
 use super::{
     Cancelled, DETAIL_BYTES_MAX, GatewayError, NotNow, NotificationGateway, Pause, Permit, TriggerCall, TriggerResult,
 };
-use crate::config::Novu;
+use crate::config::{Novu, Secret};
 use crate::store::http::{ClientError, body, client, header, one_line, seconds, secret_value};
 
 /// Largest answer taken.
@@ -43,6 +44,9 @@ pub struct NovuGateway {
     client: Client,
     events: Url,
     breaker: Breaker,
+    key: Secret,
+    /// Of the key the breaker knows about.
+    key_version: AtomicU64,
 }
 
 impl NovuGateway {
@@ -51,17 +55,28 @@ impl NovuGateway {
     /// # Errors
     /// The settings make no client.
     pub fn new(novu: &Novu) -> Result<Self, NovuError> {
-        let headers = HeaderMap::from_iter([
-            (reqwest::header::AUTHORIZATION, secret_value(&format!("ApiKey {}", novu.key.reveal()))?),
-            (reqwest::header::ACCEPT, HeaderValue::from_static("application/json")),
-        ]);
+        // A key that cannot be sent is better told at the start than at every call.
+        authorization(&novu.key)?;
+        let headers = HeaderMap::from_iter([(reqwest::header::ACCEPT, HeaderValue::from_static("application/json"))]);
         let events = Url::parse(&format!("{}/v1/events/trigger", novu.url)).ok().filter(Url::has_host);
         let events = events.ok_or_else(|| NovuError::Url { url: novu.url.clone() })?;
-        Ok(Self { client: client(novu.timeout, headers)?, events, breaker: Breaker::default() })
+        Ok(Self {
+            client: client(novu.timeout, headers)?,
+            events,
+            breaker: Breaker::default(),
+            key: novu.key.clone(),
+            key_version: AtomicU64::new(novu.key.version()),
+        })
     }
 
     /// Sends one request and reads its answer, which the breaker learns from.
     async fn call(&self, request: RequestBuilder) -> Result<Heard, reqwest::Error> {
+        let version = self.key.version();
+        // The key may have been rotated; one that cannot be sent is not taken from its file.
+        let request = match authorization(&self.key) {
+            Ok(value) => request.header(reqwest::header::AUTHORIZATION, value),
+            Err(_) => request,
+        };
         let heard = match request.send().await {
             Ok(response) => Heard::of(response).await,
             Err(error) => {
@@ -69,7 +84,9 @@ impl NovuGateway {
                 return Err(error.without_url());
             }
         };
-        heard.signs().into_iter().flatten().for_each(|sign| self.breaker.learn(sign));
+        // A refusal of a key that has been replaced meanwhile says nothing about the new one.
+        let stale = |sign: &Sign| matches!(sign, Sign::KeyRefused) && self.key.version() != version;
+        heard.signs().into_iter().flatten().filter(|sign| !stale(sign)).for_each(|sign| self.breaker.learn(sign));
         Ok(heard)
     }
 }
@@ -77,6 +94,10 @@ impl NovuGateway {
 #[async_trait]
 impl NotificationGateway for NovuGateway {
     fn permit(&self) -> Result<Permit, NotNow> {
+        let version = self.key.version();
+        if self.key_version.swap(version, Ordering::AcqRel) != version {
+            self.breaker.key_replaced();
+        }
         self.breaker.permit()
     }
 
@@ -118,6 +139,10 @@ impl NotificationGateway for NovuGateway {
             status => Err(GatewayError::Refused { status, detail: heard.detail() }),
         }
     }
+}
+
+fn authorization(key: &Secret) -> Result<HeaderValue, ClientError> {
+    secret_value(&format!("ApiKey {}", key.reveal()))
 }
 
 /// An answer, read.

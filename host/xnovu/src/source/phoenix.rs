@@ -164,16 +164,17 @@ fn change(payload: &str) -> Option<Event> {
     Some(Event::Change(Change { kind: data.kind, ..data.record.unwrap_or_default() }))
 }
 
-/// Joins a channel that tells of new and changed notifications of these enterprises, at most [`FILTER_VALUES_MAX`].
+/// Joins a channel that tells of notifications that are new in some enterprises and changed in some, each at most [`FILTER_VALUES_MAX`].
 #[must_use]
-pub fn join(reference: u64, topic: &str, enterprises: &[EnterpriseId]) -> String {
-    let filter = filter(enterprises);
-    let binding =
-        |event: &str| json!({"event": event, "schema": "notify", "table": "ent_notification", "filter": filter});
+pub fn join(reference: u64, topic: &str, inserted: &[EnterpriseId], updated: &[EnterpriseId]) -> String {
+    let told =
+        [("INSERT", inserted), ("UPDATE", updated)].into_iter().filter(|(_, enterprises)| !enterprises.is_empty());
+    let binding = |(event, enterprises)| json!({"event": event, "schema": "notify", "table": "ent_notification", "filter": filter(enterprises)});
+    let bindings: Vec<Value> = told.map(binding).collect();
     let config = json!({
         "broadcast": {"ack": false, "self": false},
         "presence": {"key": "", "enabled": false},
-        "postgres_changes": [binding("INSERT"), binding("UPDATE")],
+        "postgres_changes": bindings,
         "private": false,
     });
     let reference = reference.to_string();
@@ -228,7 +229,8 @@ mod tests {
 
     #[test]
     fn what_we_send_is_what_the_official_client_sends() {
-        let ours = [join(6, "realtime:enterprise:ent1", &["ent1".parse().unwrap()]), heartbeat(7), heartbeat(8)];
+        let ent1 = ["ent1".parse().unwrap()];
+        let ours = [join(6, "realtime:enterprise:ent1", &ent1, &ent1), heartbeat(7), heartbeat(8)];
         let ours: Vec<Value> = ours.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
         let theirs: Vec<Value> =
             golden().into_iter().filter(|(direction, _)| direction == "c2s").map(|(_, frame)| frame).collect();

@@ -352,7 +352,8 @@ async fn forty_five_enterprises_share_three_channels_and_each_is_told_of() {
     let mut bench = Bench::with(&ids.iter().map(String::as_str).collect::<Vec<_>>(), Options::default(), 1_000).await;
     let heartbeat = Duration::from_secs(25);
     let settings = Sources { reconnect_delay: Duration::ZERO, heartbeat, sweep_interval: NEVER };
-    assert_eq!(realtime_sources(&bench.supabase, settings, &bench.enterprises, &bench.requests).len(), 1);
+    let sockets = realtime_sources(&bench.supabase, settings, &Arc::default(), &bench.enterprises, &bench.requests);
+    assert_eq!(sockets.len(), 1);
     bench.listen();
     bench.subscribed().await;
     assert_eq!(bench.state().stats().realtime.subscriptions, 3);

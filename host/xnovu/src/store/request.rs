@@ -20,7 +20,7 @@ use super::StoreError;
 use super::filter::{self, Filter};
 use super::http::{BodyError, ClientError, body, client, header, one_line, seconds, secret_value};
 use crate::clock::Clock;
-use crate::config::Supabase;
+use crate::config::{Secret, Supabase};
 
 /// The schema of the tables.
 const SCHEMA: &str = "notify";
@@ -49,6 +49,7 @@ const TRANSACTION_CODES: [&str; 2] = ["40001", "40P01"];
 /// The way to PostgREST.
 pub(super) struct Api {
     client: Client,
+    key: Secret,
     base: String,
     under_way: Semaphore,
     clock: Arc<dyn Clock>,
@@ -85,8 +86,11 @@ pub(super) enum Verb<'a> {
 impl Api {
     /// Nothing is connected yet.
     pub(super) fn new(supabase: &Supabase, clock: Arc<dyn Clock>) -> Result<Self, ClientError> {
+        // A key that cannot be sent is better told at the start than at every request.
+        headers(&supabase.key.reveal())?;
         Ok(Self {
-            client: client(TIMEOUT, headers(supabase.key.reveal())?)?,
+            client: client(TIMEOUT, HeaderMap::new())?,
+            key: supabase.key.clone(),
             base: format!("{}/rest/v1", supabase.url),
             under_way: Semaphore::new(supabase.concurrency.max(1)),
             clock,
@@ -168,7 +172,9 @@ impl Api {
             Verb::Update(_) => (Method::PATCH, "content-profile"),
             Verb::InsertNew(_) => (Method::POST, "content-profile"),
         };
-        let builder = self.client.request(method, url).header(profile, SCHEMA);
+        // The key may have been rotated; one that cannot be sent is not taken from its file, so these are its headers.
+        let headers = headers(&self.key.reveal()).unwrap_or_default();
+        let builder = self.client.request(method, url).headers(headers).header(profile, SCHEMA);
         let builder = builder.query(&[("select", request.select)]).query(request.filter);
         match request.verb {
             Verb::Read => builder,

@@ -14,6 +14,7 @@ use anyhow::Context;
 use tokio::time::Instant;
 
 use super::super::output::Output;
+use crate::config::XNOVU_CONFIG;
 use crate::control::routes::Status;
 use crate::control::{Client, ControlError, Role, StateDir};
 
@@ -29,13 +30,14 @@ const LOG_BYTES_MAX: u64 = 10 * 1024 * 1024;
 /// Bytes of the log that a failed start shows.
 const SHOWN_BYTES: u64 = 8 * 1024;
 
-/// Starts a daemon with these options in that directory and waits until it is ready.
+/// Starts a daemon with these options and this file of settings in that directory and waits until it is ready.
 ///
 /// # Errors
 /// One runs already; the process cannot be started; it is not ready in time, and goes on trying.
 pub(super) async fn detach(
     state: &StateDir,
     directory: &Path,
+    config: Option<&str>,
     options: &[String],
     output: Output,
 ) -> anyhow::Result<ExitCode> {
@@ -47,7 +49,7 @@ pub(super) async fn detach(
     let path = state.log(&Role::Daemon);
     let log = open_log(&path).with_context(|| format!("opening the log {}", path.display()))?;
     let began = log.metadata().map_or(0, |metadata| metadata.len());
-    let mut child = spawn(state, directory, options, log)?;
+    let mut child = spawn(state, directory, config, options, log)?;
     match until_ready(&mut child, state).await? {
         Ended::Ready => {
             output.note(&format!("the daemon runs (pid {}); its log: {}", child.id(), path.display()));
@@ -78,12 +80,20 @@ fn open_log(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
-fn spawn(state: &StateDir, directory: &Path, options: &[String], log: File) -> anyhow::Result<Child> {
+fn spawn(
+    state: &StateDir,
+    directory: &Path,
+    config: Option<&str>,
+    options: &[String],
+    log: File,
+) -> anyhow::Result<Child> {
     let program = std::env::current_exe().context("finding this program")?;
     let mut command = Command::new(program);
     command.args(["daemon", "start", "--detached"]).args(options).current_dir(directory);
     // The state directory may be relative to another directory. A service manager waits for its own child, not for this one.
     command.env("XNOVU_STATE_DIR", state.path()).env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC");
+    // What `--config` named is no option of the daemon's own.
+    command.envs(config.map(|config| (XNOVU_CONFIG, config)));
     let errors = log.try_clone().context("opening the log twice")?;
     command.stdin(Stdio::null()).stdout(log).stderr(errors);
     command.spawn().context("starting the daemon")

@@ -3,6 +3,7 @@
 //! Owns which options the new daemon has: those of the last one, and over them those given now. What never was an option, such as the
 //! environment, is that of the terminal that restarts.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -12,7 +13,7 @@ use super::super::output::Output;
 use super::super::place::options;
 use super::stop::{StopArgs, Stopped, stop_daemon, tell};
 use super::{StartArgs, detach, start};
-use crate::config::{Layers, state_dir};
+use crate::config::{Layers, XNOVU_CONFIG, state_dir};
 use crate::control::{Role, StateDir};
 
 #[derive(Args)]
@@ -58,10 +59,10 @@ pub(super) async fn restart(args: RestartArgs, layers: Layers, output: Output) -
     };
     if args.start.detach || kept.is_some_and(|last| last.detached) {
         let merged = options(&parse(&options_now)?);
-        return detach::detach(&state, &directory, &merged, output).await;
+        return detach::detach(&state, &directory, layers.get(XNOVU_CONFIG), &merged, output).await;
     }
     std::env::set_current_dir(&directory).with_context(|| format!("going to {}", directory.display()))?;
-    let mut layers = Layers::of_process(&directory).map_err(anyhow::Error::msg)?;
+    let mut layers = Layers::of_process(&directory, layers.get(XNOVU_CONFIG).map(Path::new));
     layers.set_flag("XNOVU_STATE_DIR", Some(state.path().display()));
     start::start(parse(&options_now)?, layers, output).await
 }

@@ -10,14 +10,15 @@ use super::super::place::{Place, options};
 use super::super::serve::{Roles, enterprises, serve, tell_report};
 use super::super::settle;
 use super::{StartArgs, detach, monitor};
-use crate::config::{Layers, state_dir};
+use crate::config::{Layers, XNOVU_CONFIG, state_dir};
 use crate::control::{Role, StateDir};
 use crate::parts::Parts;
 
 pub(super) async fn start(args: StartArgs, mut layers: Layers, output: Output) -> anyhow::Result<ExitCode> {
     if args.detach {
         let directory = std::env::current_dir().context("finding the working directory")?;
-        return detach::detach(&StateDir::at(&state_dir(&layers))?, &directory, &options(&args), output).await;
+        let (state, config) = (StateDir::at(&state_dir(&layers))?, layers.get(XNOVU_CONFIG));
+        return detach::detach(&state, &directory, config, &options(&args), output).await;
     }
     if args.detached {
         rustix::process::setsid().context("leaving the terminal")?;

@@ -4,6 +4,7 @@
 //! [`super::Config`] and the line in `read.rs` that fills it. Then `tests/run unit` says which document is to be made anew, and how.
 
 mod cron;
+mod enterprise;
 mod old;
 mod process;
 mod queue;
@@ -12,6 +13,7 @@ mod services;
 use super::table::{Group, Setting};
 
 pub(super) use cron::*;
+pub(super) use enterprise::*;
 pub(super) use old::*;
 pub(super) use process::*;
 pub(super) use queue::*;
@@ -28,6 +30,9 @@ macro_rules! settings {
     };
 }
 use settings;
+
+/// The variable that names the file of settings.
+pub const XNOVU_CONFIG_NAME: &str = XNOVU_CONFIG.name;
 
 /// Every setting there is, in the order of the documents.
 pub const GROUPS: [Group; 7] = [SUPABASE, NOVU, REDIS, QUEUE, PROCESS, CRON, OLD];

@@ -38,6 +38,8 @@ settings! { PROCESS "Daemon and workers"
         "how long a stop waits until what was heard of is queued");
     XNOVU_WORKER_GRACE = Setting::millis("stop.workers_ms", 45_000, 0, 3_600_000,
         "how long a stop waits for jobs under way; longer than NOVU_TIMEOUT");
+    XNOVU_CONFIG = Setting::new("", Kind::Path, "which xnovu.toml is read; like `--config`")
+        .or(Fallback::Text("xnovu.toml"));
     XNOVU_PLUGINS = Setting::new("plugins.dir", Kind::Path, "directory of bindings.toml and the plugins")
         .or(Fallback::Text("plugins"));
     XNOVU_PLUGINS_RESCAN = Setting::millis("plugins.rescan_ms", 2_000, 50, 3_600_000,

@@ -13,6 +13,9 @@ settings! { SUPABASE "Supabase"
         .secret();
     SUPABASE_MAX_CONCURRENCY = Setting::number("supabase.concurrency", 5, 1, 100,
         "requests under way at once to PostgREST, in each process");
+    DATABASE_URL = Setting::new("supabase.database_url", Kind::Text,
+        "`postgresql://` of the database itself; only `xnovu doctor` reads it, to check grants and publication")
+        .secret();
 }
 
 settings! { NOVU "Novu"
@@ -28,4 +31,10 @@ settings! { REDIS "Redis"
     REDIS_URL = Setting::new("redis.url", Kind::Text,
         "`redis://` or `rediss://` of the queue; unset, the queue lives in the daemon's memory")
         .secret();
+    REDIS_USERNAME = Setting::new("redis.username", Kind::Text, "user of Redis, over the one in REDIS_URL");
+    REDIS_PASSWORD = Setting::new("redis.password", Kind::Text, "password of Redis, over the one in REDIS_URL").secret();
+    REDIS_TLS_CA = Setting::new("redis.tls_ca", Kind::Path,
+        "PEM of the authority that signed Redis's certificate, where it is none of Mozilla's");
+    REDIS_TLS_CERT = Setting::new("redis.tls_cert", Kind::Path, "PEM of our certificate, where Redis asks for one");
+    REDIS_TLS_KEY = Setting::new("redis.tls_key", Kind::Path, "PEM of the key of our certificate");
 }

@@ -27,7 +27,7 @@ use xnovu_domain::EnterpriseId;
 
 use super::phoenix::{self, VERSION};
 use super::{Connection, EventSource, Hint, SourceError, StatusSender, SweepRequests};
-use crate::config::{Sources, Supabase};
+use crate::config::{PerEnterprise, Sources, Supabase};
 use crate::store::http::{CONNECT_TIMEOUT, USER_AGENT, tls};
 use plan::Group;
 use session::{Effect, Session};
@@ -49,6 +49,7 @@ pub struct Realtime {
     supabase: Supabase,
     groups: Vec<Group>,
     enterprises: Vec<EnterpriseId>,
+    settings: Arc<PerEnterprise>,
     timing: Timing,
     requests: Arc<SweepRequests>,
 }
@@ -57,13 +58,14 @@ pub struct Realtime {
 #[must_use]
 pub fn realtime_sources(
     supabase: &Supabase,
-    settings: Sources,
+    sources: Sources,
+    settings: &Arc<PerEnterprise>,
     enterprises: &[EnterpriseId],
     requests: &Arc<SweepRequests>,
 ) -> Vec<Arc<dyn EventSource>> {
-    let timing = Timing::with_heartbeat(settings.heartbeat);
+    let timing = Timing::with_heartbeat(sources.heartbeat);
     let source = |(index, groups)| -> Arc<dyn EventSource> {
-        Arc::new(Realtime::new(index + 1, supabase, groups, timing, Arc::clone(requests)))
+        Arc::new(Realtime::new(index + 1, supabase, groups, Arc::clone(settings), timing, Arc::clone(requests)))
     };
     plan::sockets(enterprises).into_iter().enumerate().map(source).collect()
 }
@@ -77,14 +79,14 @@ pub(super) fn source_with(
     requests: &Arc<SweepRequests>,
 ) -> Arc<dyn EventSource> {
     let groups = plan::sockets(enterprises).remove(0);
-    Arc::new(Realtime::new(1, supabase, groups, timing, Arc::clone(requests)))
+    Arc::new(Realtime::new(1, supabase, groups, Arc::default(), timing, Arc::clone(requests)))
 }
 
 fn url(supabase: &Supabase) -> Option<Url> {
     let mut url = Url::parse(&format!("{}/realtime/v1/websocket", supabase.url)).ok()?;
     let scheme = if url.scheme() == "https" { "wss" } else { "ws" };
     url.set_scheme(scheme).ok()?;
-    url.query_pairs_mut().append_pair("apikey", supabase.key.reveal()).append_pair("vsn", VERSION);
+    url.query_pairs_mut().append_pair("apikey", &supabase.key.reveal()).append_pair("vsn", VERSION);
     Some(url)
 }
 
@@ -107,7 +109,7 @@ impl EventSource for Realtime {
         let connected = stop.run_until_cancelled(self.connect()).await;
         let Some(socket) = connected.transpose()? else { return Ok(()) };
         status.set(&self.enterprises, Connection::Connected);
-        let session = Session::new(&self.groups, self.timing, Instant::now());
+        let session = Session::new(&self.groups, Arc::clone(&self.settings), self.timing, Instant::now());
         let mut link = Link { source: self, socket, session, out, status, bad_frames: 0 };
         match stop.run_until_cancelled(link.carry()).await {
             Some(ended) => ended,
@@ -125,11 +127,12 @@ impl Realtime {
         number: usize,
         supabase: &Supabase,
         groups: Vec<Group>,
+        settings: Arc<PerEnterprise>,
         timing: Timing,
         requests: Arc<SweepRequests>,
     ) -> Self {
         let (name, enterprises) = (format!("realtime-{number}"), groups.concat());
-        Self { name, supabase: supabase.clone(), groups, enterprises, timing, requests }
+        Self { name, supabase: supabase.clone(), groups, enterprises, settings, timing, requests }
     }
 
     async fn connect(&self) -> Result<Socket, SourceError> {

@@ -4,6 +4,7 @@
 //! `system`, that every way in which a channel can end or stay silent leads to another join, and that one enterprise the server refuses
 //! does not silence its neighbours. Time is passed in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,6 +12,7 @@ use xnovu_domain::{Backoff, EnterpriseId};
 
 use super::pacer::Pacer;
 use super::plan::{CHANNELS_MAX, Group, split};
+use crate::config::{Events, PerEnterprise};
 use crate::source::phoenix::{self, Change, Event, Frame, HEARTBEAT_TOPIC};
 use crate::source::{Connection, Hint, SourceError, Via};
 
@@ -56,6 +58,7 @@ pub(super) enum Effect {
 /// The channels of one socket.
 pub(super) struct Session {
     timing: Timing,
+    settings: Arc<PerEnterprise>,
     channels: Vec<Channel>,
     channels_made: u64,
     last_reference: u64,
@@ -92,9 +95,10 @@ impl Channel {
 
 impl Session {
     /// A session on a socket that was just made.
-    pub(super) fn new(groups: &[Group], timing: Timing, now: Instant) -> Self {
+    pub(super) fn new(groups: &[Group], settings: Arc<PerEnterprise>, timing: Timing, now: Instant) -> Self {
         let mut session = Self {
             timing,
+            settings,
             channels: Vec::new(),
             channels_made: 0,
             last_reference: 0,
@@ -162,7 +166,12 @@ impl Session {
         let join_ref = self.reference();
         let channel = &mut self.channels[index];
         channel.phase = Phase::Joining { join_ref, until: now + self.timing.ready_within };
-        effects.push(Effect::Send(phoenix::join(join_ref, &channel.topic, &channel.enterprises)));
+        let of = |wanted: fn(Events) -> bool| -> Group {
+            let wants = |enterprise: &&EnterpriseId| wanted(self.settings.of(enterprise).events);
+            channel.enterprises.iter().filter(wants).cloned().collect()
+        };
+        let (inserted, updated) = (of(|events| events.insert), of(|events| events.update));
+        effects.push(Effect::Send(phoenix::join(join_ref, &channel.topic, &inserted, &updated)));
     }
 
     /// Leaves a channel the server may still think joined.

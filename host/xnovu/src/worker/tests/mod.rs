@@ -177,6 +177,7 @@ impl Bench {
             origin: xnovu_domain::Origin::Realtime,
             priority: xnovu_domain::Priority::MAX,
             delay: None,
+            attempts: None,
         };
         let data = JobId::data(&offer);
         let created = Micros::new(0);

@@ -18,7 +18,7 @@ impl Bench {
     fn new(groups: &[&[&str]]) -> Self {
         let groups: Vec<Group> = groups.iter().map(|ids| group(ids)).collect();
         let now = Instant::now();
-        let session = Session::new(&groups, Timing::with_heartbeat(25 * SECOND), now);
+        let session = Session::new(&groups, Arc::default(), Timing::with_heartbeat(25 * SECOND), now);
         let mut bench = Self { session, now, effects: Vec::new() };
         bench.pass(Duration::ZERO);
         bench
@@ -102,6 +102,35 @@ fn stand(ids: &[&str], connection: Connection, why: Option<&str>) -> Effect {
 }
 
 const ONE: &str = "realtime:xnovu-1";
+
+/// The bindings of the one join a session with these settings sends, as event and filter.
+fn bindings(settings: &[(&str, &str)], ids: &[&str]) -> Vec<(String, String)> {
+    let mut layers = crate::config::Layers::default();
+    let usual = [("SUPABASE_URL", "http://localhost"), ("SUPABASE_SERVICE_ROLE_KEY", "k"), ("NOVU_SECRET_KEY", "k")];
+    for (name, value) in usual.iter().chain(settings) {
+        layers.set(name, value, crate::config::Layer::Environment);
+    }
+    let settings = crate::config::Config::read(&layers).unwrap().per_enterprise;
+    let now = Instant::now();
+    let mut session = Session::new(&[group(ids)], settings, Timing::with_heartbeat(25 * SECOND), now);
+    let effects = session.tick(now).unwrap();
+    let [Effect::Send(join)] = effects.as_slice() else { panic!("{effects:?}") };
+    let join: Value = serde_json::from_str(join).unwrap();
+    let word = |binding: &Value, key: &str| binding[key].as_str().unwrap().to_owned();
+    let bindings = join[4]["config"]["postgres_changes"].as_array().unwrap();
+    bindings.iter().map(|binding| (word(binding, "event"), word(binding, "filter"))).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_enterprise_is_told_of_only_by_the_events_it_has() {
+    let both = |inserted: &str, updated: &str| {
+        vec![("INSERT".to_owned(), inserted.to_owned()), ("UPDATE".to_owned(), updated.to_owned())]
+    };
+    let one = [("ENT_a_EVENTS", "INSERT")];
+    assert_eq!(bindings(&one, &["a", "b"]), both("enterprise_id=in.(a,b)", "enterprise_id=eq.b"));
+    assert_eq!(bindings(&one, &["a"]), both("enterprise_id=eq.a", "")[..1]);
+    assert_eq!(bindings(&[], &["a"]), both("enterprise_id=eq.a", "enterprise_id=eq.a"));
+}
 
 #[tokio::test(start_paused = true)]
 async fn the_join_reply_is_no_readiness_and_every_system_ok_is() {
@@ -236,7 +265,7 @@ async fn joins_are_paced() {
     let ids: Vec<String> = (0..25).map(|n| format!("e{n}")).collect();
     let groups: Vec<Group> = ids.iter().map(|id| group(&[id])).collect();
     let now = Instant::now();
-    let mut session = Session::new(&groups, Timing::with_heartbeat(25 * SECOND), now);
+    let mut session = Session::new(&groups, Arc::default(), Timing::with_heartbeat(25 * SECOND), now);
     assert_eq!(session.tick(now).unwrap().len(), 10);
     assert_eq!(session.tick(now + SECOND / 2).unwrap().len(), 5);
     assert_eq!(session.next_tick(), now + SECOND * 6 / 10);
@@ -245,7 +274,7 @@ async fn joins_are_paced() {
 #[tokio::test(start_paused = true)]
 async fn silence_from_one_heartbeat_to_the_next_is_death_and_any_frame_is_life() {
     let now = Instant::now();
-    let mut session = Session::new(&[group(&["a"])], Timing::with_heartbeat(25 * SECOND), now);
+    let mut session = Session::new(&[group(&["a"])], Arc::default(), Timing::with_heartbeat(25 * SECOND), now);
     let beats = |effects: Vec<Effect>| {
         effects.iter().filter(|effect| matches!(effect, Effect::Send(text) if text.contains("heartbeat"))).count()
     };
