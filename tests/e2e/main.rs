@@ -27,6 +27,7 @@ mod outages;
 mod pages;
 mod promises;
 mod queue;
+mod reload;
 mod retractions;
 mod rules;
 mod run;

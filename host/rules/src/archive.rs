@@ -1,7 +1,7 @@
 //! The last components and configs that were in use, by digest.
 //!
-//! Owns what makes a retry possible after a reload or a restart: the bytes a [`Pin`](crate::Pin) names. Bounded: of each plugin and
-//! of each subject the four used last are kept. Promises that what comes out is what went in, by its digest; whatever is not, is
+//! Owns what makes a retry or a roll-back possible after a reload or a restart: the bytes a [`Pin`] names, and the states each
+//! subject was in. Bounded: of each plugin and of each subject the four used last are kept. Promises that what comes out is what went in, by its digest; whatever is not, is
 //! not there. Components are kept as WebAssembly, never as machine code.
 
 use std::fs::{self, File};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::bindings_file::{Config, Subject};
-use crate::{Digest, clock, private_file};
+use crate::{Digest, Pin, Stamp, clock, private_file};
 
 /// Components kept of each plugin, and configs kept of each subject.
 const KEPT_MAX: usize = 4;
@@ -22,6 +22,7 @@ const REST_DIR: &str = "+rest";
 pub(crate) struct Archive {
     components: PathBuf,
     configs: PathBuf,
+    states: PathBuf,
 }
 
 /// A component that was in use.
@@ -38,9 +39,11 @@ impl Archive {
     /// # Errors
     /// It cannot be created.
     pub(crate) fn open(cache_dir: &Path) -> io::Result<Self> {
-        let archive = Self { components: cache_dir.join("components"), configs: cache_dir.join("configs") };
-        private_file::create_dir(&archive.components)?;
-        private_file::create_dir(&archive.configs)?;
+        let [components, configs, states] = ["components", "configs", "states"].map(|name| cache_dir.join(name));
+        let archive = Self { components, configs, states };
+        for dir in [&archive.components, &archive.configs, &archive.states] {
+            private_file::create_dir(dir)?;
+        }
         Ok(archive)
     }
 
@@ -89,11 +92,51 @@ impl Archive {
         files.filter_map(|file| file.file_name().to_str()?.split_once('_')?.0.parse().ok()).collect()
     }
 
+    /// The states a subject was in and that were good, the last one first.
+    pub(crate) fn states(&self, subject: &Subject) -> Vec<Stamp> {
+        let text = fs::read(self.states_path(subject)).ok();
+        text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    }
+
+    /// Remembers a state, as the subject's last one.
+    ///
+    /// # Errors
+    /// As [`Archive::keep_component`].
+    pub(crate) fn keep_state(&self, subject: &Subject, stamp: &Stamp) -> io::Result<()> {
+        let states = self.states(subject);
+        if states.first() == Some(stamp) {
+            return Ok(());
+        }
+        let others = states.into_iter().filter(|other| other.pin() != stamp.pin());
+        self.write_states(subject, &[stamp.clone()].into_iter().chain(others).take(KEPT_MAX).collect::<Vec<_>>())
+    }
+
+    /// Forgets a state that turned out not to be good.
+    ///
+    /// # Errors
+    /// As [`Archive::keep_component`].
+    pub(crate) fn forget_state(&self, subject: &Subject, pin: Pin) -> io::Result<()> {
+        let states = self.states(subject).into_iter().filter(|state| state.pin() != pin);
+        self.write_states(subject, &states.collect::<Vec<_>>())
+    }
+
+    fn write_states(&self, subject: &Subject, states: &[Stamp]) -> io::Result<()> {
+        private_file::replace(&self.states_path(subject), &[&serde_json::to_vec(states)?])
+    }
+
+    fn states_path(&self, subject: &Subject) -> PathBuf {
+        self.states.join(format!("{}.json", dir_name(subject)))
+    }
+
     fn config_dir(&self, subject: &Subject) -> PathBuf {
-        self.configs.join(match subject {
-            Subject::Enterprise(id) => id.as_str(),
-            Subject::Rest => REST_DIR,
-        })
+        self.configs.join(dir_name(subject))
+    }
+}
+
+fn dir_name(subject: &Subject) -> &str {
+    match subject {
+        Subject::Enterprise(id) => id.as_str(),
+        Subject::Rest => REST_DIR,
     }
 }
 
@@ -166,6 +209,25 @@ mod tests {
         let digest = keep_aged(&archive, b"good", 0);
         fs::write(archive.components.join("p").join(format!("{digest}_1.0.0.wasm")), b"evil").unwrap();
         assert_eq!(archive.component(digest), None);
+    }
+
+    #[test]
+    fn the_last_states_of_a_subject_are_remembered_in_order_and_forgotten_where_they_were_no_good() {
+        let (_dir, archive) = archive();
+        let stamp = |version: &str| Stamp {
+            plugin: "p".to_owned(),
+            version: version.to_owned(),
+            digest: Digest::of(version.as_bytes()),
+            config_hash: Digest::of(b"{}"),
+        };
+        let versions = || archive.states(&Subject::Rest).into_iter().map(|stamp| stamp.version).collect::<Vec<_>>();
+        for version in ["1", "2", "3", "2", "4", "5", "5"] {
+            archive.keep_state(&Subject::Rest, &stamp(version)).unwrap();
+        }
+        assert_eq!(versions(), ["5", "4", "2", "3"]);
+        archive.forget_state(&Subject::Rest, stamp("4").pin()).unwrap();
+        assert_eq!(versions(), ["5", "2", "3"]);
+        assert_eq!(archive.states(&Subject::Enterprise("e".parse().unwrap())), []);
     }
 
     #[test]

@@ -28,6 +28,11 @@ pub struct Binding {
 pub enum BindingState {
     /// It runs what lies in the plugins' directory.
     Ready,
+    /// It runs what an operator rolled back to, in place of what lies in the plugins' directory.
+    RolledBack {
+        /// What was rolled back from, as `name@version (digest)`.
+        from: String,
+    },
     /// It runs the last version that was good; what lies there now was refused.
     LastGood {
         /// Why what lies there was refused.

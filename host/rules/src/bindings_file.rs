@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use xnovu_domain::EnterpriseId;
+use xnovu_domain::{EnterpriseId, IdError};
 
 use crate::manifest::is_plugin_name;
 use crate::mistake::{Mistake, Reader};
@@ -35,6 +36,15 @@ pub enum Subject {
     Enterprise(EnterpriseId),
     /// Every enterprise without an entry of its own.
     Rest,
+}
+
+/// The id of an enterprise, or `*`.
+impl FromStr for Subject {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        if text == REST { Ok(Self::Rest) } else { text.parse().map(Self::Enterprise) }
+    }
 }
 
 /// The enterprise, or `*`.
@@ -137,11 +147,7 @@ fn enterprises<'i>(reader: &mut Reader<'i>, table: &DeTable<'i>, defaults: &Limi
     for (key, value) in table {
         let name = key.get_ref();
         let path = format!("enterprises.\"{name}\"");
-        let subject = match name.as_ref() {
-            REST => Ok(Subject::Rest),
-            id => id.parse().map(Subject::Enterprise),
-        };
-        match subject {
+        match name.parse::<Subject>() {
             Err(error) => {
                 reader.note(key.span(), &path, error.to_string());
                 outside.append(&mut reader.take());

@@ -13,7 +13,7 @@ use crate::archive::Archive;
 use crate::bindings_file::{Config, Entry, Subject};
 use crate::sandbox::Sandbox;
 use crate::set::{Bound, Plugin, Running, Set};
-use crate::{Digest, Pin};
+use crate::{BindingState, Digest, Pin};
 
 /// States remembered.
 const REMEMBERED_MAX: usize = 16;
@@ -49,8 +49,8 @@ impl Pinned {
     ) -> Option<Arc<Bound>> {
         let config = config(archive, current, &wanted.enterprise, wanted.pin.config_hash)?;
         let plugin = plugin(sandbox, archive, set, wanted.pin.digest)?;
-        let running = Running { plugin, entry: Entry { config, ..entry(current) } };
-        let bound = Arc::new(Bound::running(current.subject.clone(), running, None));
+        let running = Running::new(plugin, Entry { config, ..entry(current) });
+        let bound = Arc::new(Bound::running(current.subject.clone(), running, BindingState::Ready));
         let mut found = self.lock();
         found.push_front((wanted, bound.clone()));
         found.truncate(REMEMBERED_MAX);
@@ -71,9 +71,9 @@ fn config(archive: &Archive, current: &Bound, enterprise: &EnterpriseId, hash: D
         .or_else(|| archive.config(&Subject::Rest, hash))
 }
 
-fn plugin(sandbox: &Sandbox, archive: &Archive, set: &Set, digest: Digest) -> Option<Arc<Plugin>> {
-    let loaded = set.bindings.values().filter_map(|bound| bound.running.as_ref()).map(|running| &running.plugin);
-    if let Some(plugin) = loaded.chain(set.plugins.values()).find(|plugin| plugin.image.digest() == digest) {
+/// The plugin with that component: one that is loaded, else one that was kept.
+pub(crate) fn plugin(sandbox: &Sandbox, archive: &Archive, set: &Set, digest: Digest) -> Option<Arc<Plugin>> {
+    if let Some(plugin) = set.loaded_plugins().find(|plugin| plugin.image.digest() == digest) {
         return Some(plugin.clone());
     }
     let kept = archive.component(digest)?;

@@ -9,6 +9,7 @@ use semver::Version;
 
 use crate::Digest;
 use crate::bindings_file::{BINDINGS_FILE, BindingsFile, Entry, Subject};
+use crate::lock_file::{Lock, Rolled};
 use crate::report::Hinted;
 use crate::scan::{Found, FoundBindings, FoundPlugin, build_hint};
 
@@ -18,6 +19,7 @@ pub(crate) struct Loaded {
     pub(crate) plugins: BTreeMap<String, (Version, Digest)>,
     pub(crate) bindings: BTreeMap<Subject, LoadedBinding>,
     pub(crate) refused: BTreeMap<Digest, Hinted>,
+    pub(crate) lock: Lock,
 }
 
 /// What runs for a subject; None where nothing does.
@@ -28,6 +30,8 @@ pub(crate) type LoadedBinding = Option<(Entry, Version, Digest)>;
 pub(crate) struct Plan {
     pub(crate) plugins: BTreeMap<String, PluginStep>,
     pub(crate) bindings: BTreeMap<Subject, BindingStep>,
+    /// What operators have rolled back.
+    pub(crate) lock: Lock,
     pub(crate) notes: Vec<Hinted>,
 }
 
@@ -51,6 +55,8 @@ pub(crate) enum BindingStep {
     Keep,
     /// Bind it as it is written.
     Bind(Entry),
+    /// An operator has rolled it back.
+    Roll(Rolled),
     /// What is written cannot run: the last good state goes on, if there is one.
     Fall {
         /// Name of the plugin, where it is known.
@@ -64,7 +70,8 @@ pub(crate) enum BindingStep {
 
 /// Decides what a reload is to do.
 pub(crate) fn plan(loaded: &Loaded, found: &Found) -> Plan {
-    let mut plan = Plan::default();
+    let mut plan = Plan { lock: lock(loaded, found), ..Plan::default() };
+    plan.notes.extend(found.lock.as_ref().err().cloned());
     let entries = entries(loaded, found, &mut plan.notes);
     let allowed = bytes_allowed(&entries);
     let missing = allowed.keys().filter(|name| !found.plugins.contains_key(**name));
@@ -73,12 +80,27 @@ pub(crate) fn plan(loaded: &Loaded, found: &Found) -> Plan {
         names.map(|name| (name.to_owned(), plugin_step(loaded, found, name, allowed.get(name).copied()))).collect();
     for (subject, entry) in entries {
         let step = match entry {
-            Ok(entry) => binding_step(loaded, found, &plan.plugins, &subject, entry),
+            Ok(entry) => rolled(found, &plan.lock, &subject, &entry)
+                .map_or_else(|| binding_step(loaded, found, &plan.plugins, &subject, entry), BindingStep::Roll),
             Err(why) => BindingStep::Fall { plugin: String::new(), entry: None, why },
         };
         plan.bindings.insert(subject, step);
     }
     plan
+}
+
+/// What was rolled back; as it was last where the file cannot be read.
+fn lock(loaded: &Loaded, found: &Found) -> Lock {
+    match &found.lock {
+        Ok(lock) => lock.clone().unwrap_or_default(),
+        Err(_) => loaded.lock.clone(),
+    }
+}
+
+/// What is to run for a subject by an operator's choice, while that holds.
+fn rolled(found: &Found, lock: &Lock, subject: &Subject, entry: &Entry) -> Option<Rolled> {
+    let there = found.plugins.get(&entry.plugin)?.as_ref().ok()?;
+    lock.enterprises.get(subject)?.holds(entry, there.component.digest)
 }
 
 type Entries = BTreeMap<Subject, Result<Entry, Hinted>>;

@@ -5,22 +5,35 @@
 //! never runs on a thread that others need.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 use crate::archive::Archive;
 use crate::bindings_file::{Entry, Subject};
+use crate::lock_file::{self, Rolled};
 use crate::plan::{BindingStep, Loaded, Plan, PluginStep, plan};
 use crate::report::{BindingOutcome, Hinted, PluginOutcome, Report};
 use crate::ruling::guest_words;
 use crate::sandbox::{LoadError, Sandbox};
 use crate::scan::{Found, FoundPlugin, build_hint};
 use crate::set::{Bound, Plugin, Running, Set};
+use crate::{BindingState, Pin, Stamp, pinned, rehearsal};
+
+/// What a reload works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Means<'a> {
+    pub(crate) sandbox: &'a Sandbox,
+    pub(crate) archive: &'a Archive,
+    /// Whether what ran for a subject failed too often to be gone back to.
+    pub(crate) failing: &'a dyn Fn(&Subject, &Pin) -> bool,
+}
 
 /// Makes the next set.
-pub(crate) fn reload(sandbox: &Sandbox, archive: &Archive, before: &Set, found: &Found) -> (Set, Report) {
-    let Plan { plugins, bindings, notes } = plan(&before.loaded(), found);
-    let mut reload = Reload { sandbox, archive, before, found, usable: BTreeMap::new(), after: Set::default() };
+pub(crate) fn reload(means: Means<'_>, before: &Set, found: &Found) -> (Set, Report) {
+    let Plan { plugins, bindings, lock, notes } = plan(&before.loaded(), found);
+    let mut reload = Reload { means, before, found, usable: BTreeMap::new(), after: Set::default() };
     reload.after.refused = before.refused.clone();
+    reload.after.lock = lock;
     let mut report = Report { notes, ..Report::default() };
     for (name, step) in plugins {
         let outcome = reload.plugin(&name, step);
@@ -39,8 +52,7 @@ pub(crate) fn reload(sandbox: &Sandbox, archive: &Archive, before: &Set, found: 
 }
 
 struct Reload<'a> {
-    sandbox: &'a Sandbox,
-    archive: &'a Archive,
+    means: Means<'a>,
     before: &'a Set,
     found: &'a Found,
     /// What lies on disk, loaded, or why it is not.
@@ -76,9 +88,10 @@ impl Reload<'_> {
             None => return Err(Hinted::new("it is not there")),
         };
         let wasm = found.component.read()?;
-        let image = self.sandbox.load(&wasm).map_err(|error| self.refuse(name, found, &error))?;
+        let image = self.means.sandbox.load(&wasm).map_err(|error| self.refuse(name, found, &error))?;
         let version = found.manifest.version.clone();
-        if let Err(error) = self.archive.keep_component(name, &version.to_string(), found.component.digest, &wasm) {
+        if let Err(error) = self.means.archive.keep_component(name, &version.to_string(), found.component.digest, &wasm)
+        {
             tracing::warn!(plugin = name, %error, "a component could not be kept for retries after the next reload");
         }
         Ok(Arc::new(Plugin { name: name.to_owned(), version, image }))
@@ -96,12 +109,16 @@ impl Reload<'_> {
     fn binding(&mut self, subject: &Subject, step: BindingStep) -> BindingOutcome {
         let before = self.before.bindings.get(subject);
         let bound = match (step, before.and_then(|bound| bound.running.clone())) {
-            (BindingStep::Keep, Some(running)) => Ok(Bound::running(subject.clone(), running, None)),
+            (BindingStep::Keep, Some(running)) => {
+                let previous = before.and_then(|bound| bound.previous.clone());
+                Ok(Bound::running(subject.clone(), running, BindingState::Ready).with_previous(previous))
+            }
             // A plan keeps only what runs.
             (BindingStep::Keep, None) => Err((String::new(), None, Hinted::new("it does not run"))),
             (BindingStep::Bind(entry), _) => {
                 self.bind(subject, &entry).map_err(|why| (entry.plugin.clone(), Some(entry), why))
             }
+            (BindingStep::Roll(rolled), _) => return self.roll(subject, &rolled),
             (BindingStep::Fall { plugin, entry, why }, _) => Err((plugin, entry, why)),
         };
         let (bound, why) = match bound {
@@ -120,8 +137,20 @@ impl Reload<'_> {
     fn bind(&self, subject: &Subject, entry: &Entry) -> Result<Bound, Hinted> {
         let usable = self.usable.get(&entry.plugin).cloned();
         let plugin = usable.unwrap_or_else(|| Err(Hinted::new(format!("there is no plugin {}", entry.plugin))))?;
-        let conditions = self.sandbox.conditions(&plugin.image, entry.config.json(), &entry.limits, entry.log_guest);
-        match conditions.validate_config().result {
+        let running = Running::new(plugin, entry.clone());
+        self.check(subject, &running)?;
+        if let Err(error) = self.keep(subject, &running) {
+            tracing::warn!(enterprise.id = %subject, %error, "a state could not be kept for retries after the next reload");
+        }
+        let (running, previous) = self.succeed(subject, running);
+        Ok(Bound::running(subject.clone(), running, BindingState::Ready).with_previous(previous))
+    }
+
+    /// Asks a component about its config and, where something better runs, tries it.
+    fn check(&self, subject: &Subject, running: &Running) -> Result<(), Hinted> {
+        let Running { plugin, entry, .. } = running;
+        let (sandbox, config) = (self.means.sandbox, entry.config.json());
+        match sandbox.conditions(&plugin.image, config, &entry.limits, entry.log_guest).validate_config().result {
             Ok(Ok(())) => {}
             Ok(Err(words)) => {
                 let why = Hinted::new(format!("{} refuses its config: {}", plugin.name, guest_words(&words)));
@@ -131,18 +160,116 @@ impl Reload<'_> {
                 return Err(Hinted::new(format!("{} cannot check its config: {}", plugin.name, fault.reason)));
             }
         }
-        if let Err(error) = self.archive.keep_config(subject, &entry.config) {
-            tracing::warn!(enterprise.id = %subject, %error, "a config could not be kept for retries after the next reload");
+        if self.before.bindings.get(subject).is_none_or(|bound| bound.running.is_none()) {
+            return Ok(());
         }
-        Ok(Bound::running(subject.clone(), Running { plugin, entry: entry.clone() }, None))
+        rehearsal::try_out(sandbox, subject, running).map_err(|fault| {
+            let why = format!("{} fails on a plain notification: {}", plugin.name, fault.reason);
+            Hinted::new(why).hint(format!("xnovu plugin test {}", self.found.dir.join(&plugin.name).display()))
+        })
+    }
+
+    fn keep(&self, subject: &Subject, running: &Running) -> io::Result<()> {
+        self.means.archive.keep_config(subject, &running.entry.config)?;
+        self.means.archive.keep_state(subject, &running.stamp())
+    }
+
+    /// What begins to run, with what ran before and was good. The same component with the same config goes on counting.
+    fn succeed(&self, subject: &Subject, running: Running) -> (Running, Option<Running>) {
+        let Some(before) = self.before.bindings.get(subject) else { return (running, None) };
+        match &before.running {
+            Some(old) if old.pin() == running.pin() => {
+                let running = Running { tally: old.tally.clone(), since: old.since, ..running };
+                (running, before.previous.clone())
+            }
+            Some(old) if !(self.means.failing)(subject, &old.pin()) => (running, Some(old.clone())),
+            _ => (running, before.previous.clone()),
+        }
+    }
+
+    /// What an operator rolled back to. Where that cannot be had the subject is held: what it was rolled back from must not decide.
+    fn roll(&mut self, subject: &Subject, rolled: &Rolled) -> BindingOutcome {
+        let bound = match self.rolled(subject, rolled) {
+            Ok((running, previous)) => {
+                let state = BindingState::RolledBack { from: rolled.from.to_string() };
+                Bound::running(subject.clone(), running, state).with_previous(previous)
+            }
+            Err(why) => Bound::broken(subject.clone(), rolled.to.plugin.clone(), Some(&rolled.entry), why.reason),
+        };
+        let outcome = match (&bound.binding.stamp, &bound.binding.state) {
+            (Some(stamp), _) => BindingOutcome::RolledBack(stamp.clone(), rolled.from.clone()),
+            (None, BindingState::NotLoaded { reason }) => BindingOutcome::NotLoaded(
+                Hinted::new(reason.clone()).hint(format!("xnovu plugin rollback {subject} --undo")),
+            ),
+            (None, _) => BindingOutcome::NotLoaded(Hinted::new("it does not run")),
+        };
+        self.after.bindings.insert(subject.clone(), Arc::new(bound));
+        outcome
+    }
+
+    fn rolled(&self, subject: &Subject, rolled: &Rolled) -> Result<(Running, Option<Running>), Hinted> {
+        let lost = |what: &str| Hinted::new(format!("it was rolled back to {}, whose {what} is lost", rolled.to));
+        let before = self.before.bindings.get(subject);
+        let states: Vec<&Running> =
+            before.iter().flat_map(|bound| bound.running.iter().chain(&bound.previous)).collect();
+        let plugin = states
+            .iter()
+            .map(|state| &state.plugin)
+            .find(|plugin| plugin.image.digest() == rolled.to.digest)
+            .cloned()
+            .or_else(|| pinned::plugin(self.means.sandbox, self.means.archive, self.before, rolled.to.digest))
+            .or_else(|| self.locked_plugin(&rolled.to))
+            .ok_or_else(|| lost("component"))?;
+        let config = match rolled.config {
+            None => rolled.entry.config.clone(),
+            Some(hash) => states
+                .iter()
+                .map(|state| &state.entry.config)
+                .chain([&rolled.entry.config])
+                .find(|config| config.hash() == hash)
+                .cloned()
+                .or_else(|| self.means.archive.config(subject, hash))
+                .ok_or_else(|| lost("config"))?,
+        };
+        let running = Running::new(plugin, Entry { config, ..rolled.entry.clone() });
+        let known = states.iter().find(|state| state.pin() == running.pin());
+        let running = match known {
+            Some(state) => Running { tally: state.tally.clone(), since: state.since, ..running },
+            None => {
+                self.check(subject, &running)?;
+                running
+            }
+        };
+        let previous = states.into_iter().find(|state| state.pin() != running.pin()).cloned();
+        Ok((running, previous))
+    }
+
+    /// The component that was put beside the lock.
+    fn locked_plugin(&self, to: &Stamp) -> Option<Arc<Plugin>> {
+        let wasm = lock_file::component(&self.found.dir, to.digest)?;
+        let image = self.means.sandbox.load(&wasm).ok()?;
+        Some(Arc::new(Plugin { name: to.plugin.clone(), version: to.version.parse().ok()?, image }))
     }
 
     /// The last good state of a subject, or none.
     fn fall(&self, subject: &Subject, plugin: String, entry: Option<&Entry>, why: &Hinted) -> Bound {
-        match self.before.bindings.get(subject).and_then(|bound| bound.running.clone()) {
-            Some(running) => Bound::running(subject.clone(), running, Some(why.reason.clone())),
+        let before = self.before.bindings.get(subject);
+        let state = BindingState::LastGood { reason: why.reason.clone() };
+        match before.and_then(|bound| bound.running.clone()).or_else(|| self.before_the_start(subject, entry?)) {
+            Some(running) => {
+                let previous = before.and_then(|bound| bound.previous.clone());
+                Bound::running(subject.clone(), running, state).with_previous(previous)
+            }
             None => Bound::broken(subject.clone(), plugin, entry, why.reason.clone()),
         }
+    }
+
+    /// What ran for a subject before this process started, if it was of the plugin that is written now.
+    fn before_the_start(&self, subject: &Subject, entry: &Entry) -> Option<Running> {
+        let state = self.means.archive.states(subject).into_iter().next()?;
+        let plugin = pinned::plugin(self.means.sandbox, self.means.archive, self.before, state.digest)?;
+        let config = self.means.archive.config(subject, state.config_hash)?;
+        (state.plugin == entry.plugin).then(|| Running::new(plugin, Entry { config, ..entry.clone() }))
     }
 }
 
@@ -151,7 +278,7 @@ impl Set {
     fn loaded(&self) -> Loaded {
         let identity = |plugin: &Plugin| (plugin.version.clone(), plugin.image.digest());
         let bindings = self.bindings.iter().map(|(subject, bound)| {
-            let running = bound.running.as_ref().map(|Running { plugin, entry }| {
+            let running = bound.running.as_ref().map(|Running { plugin, entry, .. }| {
                 let (version, digest) = identity(plugin);
                 (entry.clone(), version, digest)
             });
@@ -161,12 +288,13 @@ impl Set {
             plugins: self.plugins.iter().map(|(name, plugin)| (name.clone(), identity(plugin))).collect(),
             bindings: bindings.collect(),
             refused: self.refused.clone(),
+            lock: self.lock.clone(),
         }
     }
 
     fn same_as(&self, other: &Self) -> bool {
         let (ours, theirs) = (self.loaded(), other.loaded());
         let states = self.bindings.values().map(|it| &it.binding).eq(other.bindings.values().map(|it| &it.binding));
-        states && ours.plugins == theirs.plugins && ours.bindings == theirs.bindings
+        states && ours.plugins == theirs.plugins && ours.bindings == theirs.bindings && ours.lock == theirs.lock
     }
 }

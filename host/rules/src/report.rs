@@ -57,6 +57,8 @@ pub enum PluginOutcome {
 pub enum BindingOutcome {
     /// It runs as it is written.
     Ready(Stamp),
+    /// It runs what an operator rolled back to; the second is what was rolled back from.
+    RolledBack(Stamp, Stamp),
     /// What is written cannot run; what ran before goes on.
     LastGood(Stamp, Hinted),
     /// Nothing runs.
@@ -68,7 +70,10 @@ impl Report {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let refused = |outcome: &PluginOutcome| matches!(outcome, PluginOutcome::Refused { .. });
-        let bad_binding = self.bindings.iter().any(|(_, outcome)| !matches!(outcome, BindingOutcome::Ready(_)));
+        let bad_binding = self
+            .bindings
+            .iter()
+            .any(|(_, outcome)| !matches!(outcome, BindingOutcome::Ready(_) | BindingOutcome::RolledBack(..)));
         self.notes.is_empty() && !bad_binding && !self.plugins.iter().any(|(_, outcome)| refused(outcome))
     }
 }
@@ -124,6 +129,7 @@ impl fmt::Display for BindingOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ready(stamp) => write!(f, "{stamp}"),
+            Self::RolledBack(stamp, from) => write!(f, "{stamp}, rolled back from {from}"),
             Self::LastGood(stamp, why) => write!(f, "{stamp} goes on, because what is written cannot run: {why}"),
             Self::NotLoaded(why) => write!(f, "held: {why}"),
         }

@@ -157,6 +157,8 @@ pub enum BrokenKind {
     OutputTooLarge,
     /// Too many events wait for a rule thread; nothing was evaluated.
     Overloaded,
+    /// It has failed too often and is not asked for a while.
+    Suspended,
 }
 
 impl BrokenKind {
@@ -174,6 +176,20 @@ impl BrokenKind {
             Self::InputTooLarge { .. } => "input-too-large",
             Self::OutputTooLarge => "output-too-large",
             Self::Overloaded => "overloaded",
+            Self::Suspended => "suspended",
+        }
+    }
+
+    /// Whether it says something about the component: that it traps, uses more than it may or answers what it may not. Not what a rule
+    /// says itself, nor what the row or our own load is the cause of.
+    pub(crate) fn is_the_components(self) -> bool {
+        match self {
+            Self::Trap | Self::Fuel | Self::TimedOut | Self::Memory | Self::InvalidAnswer | Self::OutputTooLarge => {
+                true
+            }
+            Self::NotLoaded | Self::RuleError | Self::InputTooLarge { .. } | Self::Overloaded | Self::Suspended => {
+                false
+            }
         }
     }
 }

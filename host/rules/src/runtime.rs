@@ -3,28 +3,34 @@
 //! Owns the set in force, the rule threads and the reload. Promises that a reload never interrupts an evaluation, that reloads do
 //! not overlap, and that what cannot be loaded leaves what runs alone. Never decides when to reload: whoever holds it does.
 
+mod evaluate;
+mod rollback;
+
+pub use rollback::{RollbackError, RolledBack};
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use thiserror::Error;
+use tokio::sync::watch;
 use xnovu_domain::{EnterpriseId, Event, Verdict};
 
 use crate::archive::Archive;
-use crate::instance::{Conditions, Outcome};
+use crate::bindings_file::Subject;
+use crate::breaker::{Breakers, RetryWaits};
 use crate::pinned::{Pinned, Wanted};
-use crate::pool::{Pool, PoolError};
-use crate::reload::reload;
+use crate::pool::Pool;
+use crate::reload::{Means, reload};
 use crate::report::{Hinted, Report};
 use crate::sandbox::{LoadError, Sandbox, SandboxError};
 use crate::scan::{FoundBindings, Scanner, scan_bindings};
 use crate::set::{Bound, Set};
+use crate::standing::{self, Standing, State};
 use crate::trial::Trial;
-use crate::{
-    Binding, BindingState, Broken, BrokenKind, Compiler, Decided, FailurePolicy, Limits, Pin, Ruled, Rules, Ruling,
-    threads,
-};
+use crate::{Binding, Compiler, Decided, Limits, Pin, Rules, Ruling, threads};
+use evaluate::{Ask, Which};
 
 /// Where rules lie and how they run.
 #[derive(Debug, Clone)]
@@ -39,6 +45,8 @@ pub struct RuntimeOptions {
     pub threads: u32,
     /// What an evaluation may use where its binding does not say.
     pub limits: Limits,
+    /// How long a version that fails too often is left alone before it is tried again.
+    pub retry: RetryWaits,
 }
 
 impl RuntimeOptions {
@@ -46,7 +54,7 @@ impl RuntimeOptions {
     #[must_use]
     pub fn new(plugins_dir: impl Into<PathBuf>, cache_dir: impl Into<PathBuf>, compiler: Compiler) -> Self {
         let (plugins_dir, cache_dir) = (plugins_dir.into(), cache_dir.into());
-        Self { plugins_dir, cache_dir, compiler, threads: 2, limits: Limits::default() }
+        Self { plugins_dir, cache_dir, compiler, threads: 2, limits: Limits::default(), retry: RetryWaits::default() }
     }
 }
 
@@ -75,7 +83,12 @@ struct Inner {
     sandbox: Arc<Sandbox>,
     archive: Archive,
     set: ArcSwap<Set>,
+    /// Number of that set, for whoever waits for another.
+    generation: watch::Sender<u64>,
     pinned: Pinned,
+    breakers: Breakers,
+    /// Held while the set is replaced, never while anything is compiled.
+    publishing: Mutex<()>,
     /// Held for as long as a reload lasts.
     scanner: Mutex<Scanner>,
 }
@@ -94,7 +107,10 @@ impl Runtime {
             sandbox: Arc::new(Sandbox::open(&options.cache_dir, options.compiler.clone(), options.threads)?),
             archive: Archive::open(&options.cache_dir)?,
             set: ArcSwap::default(),
+            generation: watch::Sender::new(0),
             pinned: Pinned::default(),
+            breakers: Breakers::new(options.retry),
+            publishing: Mutex::default(),
             scanner: Mutex::default(),
             options,
         };
@@ -123,38 +139,33 @@ impl Runtime {
         self.inner.set.load_full()
     }
 
+    /// Number of the set in force, to wait for another one: whatever was held for want of rules may be decided then.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.generation.subscribe()
+    }
+
+    /// How the rules of each subject stand.
+    #[must_use]
+    pub fn standings(&self) -> Vec<Standing> {
+        let open = self.inner.breakers.open();
+        self.inner.set.load().bindings.values().map(|bound| Standing::of(bound, &open)).collect()
+    }
+
+    /// In which state the rules of each subject are: what [`Runtime::standings`] says, without the figures.
+    #[must_use]
+    pub fn states(&self) -> Vec<(Subject, State)> {
+        let open = self.inner.breakers.open();
+        let set = self.inner.set.load();
+        set.bindings.values().map(|bound| (bound.subject.clone(), standing::state(bound, &open).0)).collect()
+    }
+
     /// Loads a component that binds nobody, to be tried. Blocks while it compiles.
     ///
     /// # Errors
     /// The component is refused.
     pub fn trial(&self, wasm: &[u8], config: &serde_json::Value, limits: Limits) -> Result<Trial, LoadError> {
         Trial::load(self.inner.sandbox.clone(), wasm, config, limits)
-    }
-
-    async fn evaluate<T: Send + 'static>(
-        &self,
-        bound: Arc<Bound>,
-        event: Event,
-        ask: impl FnOnce(Conditions<'_>, Event) -> Outcome<T> + Send + 'static,
-    ) -> Ruling<T> {
-        if bound.running.is_none() {
-            return Ruling::Broken(not_loaded(&bound.binding));
-        }
-        let enterprise = event.notification.enterprise_id.clone();
-        let (sandbox, theirs) = (self.inner.sandbox.clone(), bound.clone());
-        let work = move || {
-            let running = theirs.running.as_ref()?;
-            let entry = &running.entry;
-            let image = &running.plugin.image;
-            Some(ask(sandbox.conditions(image, entry.config.json(), &entry.limits, entry.log_guest), event))
-        };
-        match self.pool.run(&enterprise, work).await {
-            Ok(Some(outcome)) => ruling(&bound.binding, outcome),
-            Ok(None) => Ruling::Broken(not_loaded(&bound.binding)),
-            Err(error @ (PoolError::Full | PoolError::Lost)) => {
-                Ruling::Broken(broken(&bound.binding, BrokenKind::Overloaded, error.to_string()))
-            }
-        }
     }
 
     fn bound(&self, enterprise: &EnterpriseId) -> Option<Arc<Bound>> {
@@ -185,56 +196,63 @@ impl Rules for Runtime {
 
     async fn admit(&self, event: Event) -> Ruling<Verdict> {
         match self.bound(&event.notification.enterprise_id) {
-            Some(bound) => self.evaluate(bound, event, |conditions, event| conditions.admit(event)).await,
+            Some(bound) => self.ask(&bound, event, |conditions, event| conditions.admit(event)).await,
             None => Ruling::Unbound,
         }
     }
 
     async fn decide(&self, event: Event, pin: Option<&Pin>) -> Ruling<Decided> {
         let enterprise = &event.notification.enterprise_id;
-        let Some(mut bound) = self.bound(enterprise) else { return Ruling::Unbound };
-        if let Some(pin) = pin {
-            bound = self.as_pinned(bound, enterprise, *pin).await;
+        let Some(bound) = self.bound(enterprise) else { return Ruling::Unbound };
+        let decide: Ask<Decided> = |conditions, event| conditions.decide(event);
+        match pin {
+            None => self.ask(&bound, event, decide).await,
+            // What was fixed has answered this event before, so no breaker stands in its way.
+            Some(pin) => {
+                let bound = self.as_pinned(bound, enterprise, *pin).await;
+                self.evaluate(&bound, Which::InForce, event, decide).await
+            }
         }
-        self.evaluate(bound, event, |conditions, event| conditions.decide(event)).await
     }
 }
 
 impl Inner {
     fn reconcile(&self) -> Report {
         let mut scanner = self.scanner.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.set.load_full();
-        let found = scanner.scan(&self.options.plugins_dir, &self.options.limits);
-        let (after, report) = reload(&self.sandbox, &self.archive, &before, &found);
-        let after = Arc::new(after);
-        self.set.store(after.clone());
-        drop(before);
-        if report.changed {
-            let kept = self.archive.digests();
-            self.sandbox.tidy(|digest| kept.contains(&digest) || after.holds(digest));
+        loop {
+            let before = self.set.load_full();
+            let found = scanner.scan(&self.options.plugins_dir, &self.options.limits);
+            let failing = |subject: &Subject, pin: &Pin| {
+                self.breakers.open().iter().any(|open| open.subject == *subject && open.pin == *pin)
+            };
+            let means = Means { sandbox: &self.sandbox, archive: &self.archive, failing: &failing };
+            let (after, report) = reload(means, &before, &found);
+            let after = Arc::new(after);
+            if !self.publish(&before, &after) {
+                // Somebody rolled back meanwhile: what was compiled is there, and the rest is decided anew.
+                continue;
+            }
+            drop(before);
+            if report.changed {
+                let kept = self.archive.digests();
+                self.sandbox.tidy(|digest| kept.contains(&digest) || after.holds(digest));
+            }
+            return report;
         }
-        report
     }
-}
 
-fn ruling<T>(binding: &Binding, outcome: Outcome<T>) -> Ruling<T> {
-    let Outcome { result, fuel, duration, log } = outcome;
-    match (result, binding.stamp.clone()) {
-        (Ok(answer), Some(stamp)) => Ruling::Ruled(Ruled { answer, stamp, fuel, duration, log }),
-        (Err(fault), _) => Ruling::Broken(broken(binding, fault.kind, fault.reason)),
-        (Ok(_), None) => Ruling::Broken(not_loaded(binding)),
+    /// Puts a set in the place of the one it was made from; false where that is no longer in force.
+    fn publish(&self, before: &Arc<Set>, after: &Arc<Set>) -> bool {
+        let _one_at_a_time = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = Arc::ptr_eq(before, &self.set.load());
+        if current {
+            self.put_in_force(after);
+        }
+        current
     }
-}
 
-fn broken(binding: &Binding, kind: BrokenKind, reason: String) -> Broken {
-    Broken { kind, reason, policy: binding.policy, stamp: binding.stamp.clone() }
-}
-
-/// Rules that are missing hold, whatever the policy: a forgotten build must not drop or deliver what they were to decide.
-fn not_loaded(binding: &Binding) -> Broken {
-    let reason = match &binding.state {
-        BindingState::NotLoaded { reason } => reason.clone(),
-        BindingState::Ready | BindingState::LastGood { .. } => "it does not run".to_owned(),
-    };
-    Broken { kind: BrokenKind::NotLoaded, reason, policy: FailurePolicy::Hold, stamp: None }
+    fn put_in_force(&self, set: &Arc<Set>) {
+        self.set.store(set.clone());
+        self.generation.send_if_modified(|last| std::mem::replace(last, set.generation()) != set.generation());
+    }
 }

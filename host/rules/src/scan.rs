@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::bindings_file::{BINDINGS_FILE, BindingsFile};
+use crate::lock_file::{self, LOCK_FILE, Lock};
 use crate::manifest::{MANIFEST_FILE, Manifest, is_plugin_name};
 use crate::mistake::Mistake;
 use crate::report::Hinted;
@@ -27,6 +28,8 @@ const TOML_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub(crate) struct Found {
     pub(crate) dir: PathBuf,
     pub(crate) bindings: FoundBindings,
+    /// What was rolled back; None where there is no such file.
+    pub(crate) lock: Result<Option<Lock>, Hinted>,
     /// Each directory that may be a plugin, by name: the plugin, or why it is none.
     pub(crate) plugins: BTreeMap<String, Result<FoundPlugin, Hinted>>,
 }
@@ -94,7 +97,7 @@ impl Scanner {
             plugins.insert(name, plugin);
         }
         self.plugins.retain(|name, _| plugins.contains_key(name));
-        Found { dir: dir.to_owned(), bindings: scan_bindings(dir, defaults), plugins }
+        Found { dir: dir.to_owned(), bindings: scan_bindings(dir, defaults), lock: lock_file::read(dir), plugins }
     }
 
     fn scan_plugin(&mut self, dir: &Path, name: &str) -> Result<FoundPlugin, Hinted> {
@@ -118,14 +121,14 @@ impl Scanner {
 /// Every file whose change may change what is found, whether it is there or not.
 pub(crate) fn watched_files(dir: &Path) -> Vec<PathBuf> {
     let plugins = plugin_names(dir).into_iter().flat_map(|name| plugin_files(dir, &name));
-    [dir.join(BINDINGS_FILE)].into_iter().chain(plugins).collect()
+    [BINDINGS_FILE, LOCK_FILE].map(|name| dir.join(name)).into_iter().chain(plugins).collect()
 }
 
 /// Whether a path is, or would be, one of them.
 pub(crate) fn is_watched_file(dir: &Path, path: &Path) -> bool {
     let Some(parent) = path.parent() else { return false };
     if parent == dir {
-        return path.ends_with(BINDINGS_FILE);
+        return path.ends_with(BINDINGS_FILE) || path.ends_with(LOCK_FILE);
     }
     let name = parent.file_name().and_then(OsStr::to_str).filter(|name| is_plugin_name(name));
     parent.parent() == Some(dir) && name.is_some_and(|name| plugin_files(dir, name).iter().any(|file| file == path))

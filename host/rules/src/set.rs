@@ -5,23 +5,28 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use semver::Version;
 use xnovu_domain::EnterpriseId;
 
 use crate::bindings_file::{Entry, Subject};
+use crate::lock_file::Lock;
 use crate::report::Hinted;
 use crate::sandbox::Image;
-use crate::{Binding, BindingState, Digest, FailurePolicy, Grants, Limits, Pin, Stamp};
+use crate::tally::Tally;
+use crate::{Binding, BindingState, Digest, FailurePolicy, Grants, Limits, Pin, Stamp, clock};
 
 /// Everything that is loaded.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Set {
     pub(crate) generation: u64,
     pub(crate) bindings: BTreeMap<Subject, Arc<Bound>>,
     pub(crate) plugins: BTreeMap<String, Arc<Plugin>>,
     /// Components that were refused for what they are, so that they are not compiled again and again.
     pub(crate) refused: BTreeMap<Digest, Hinted>,
+    /// What operators have rolled back.
+    pub(crate) lock: Lock,
 }
 
 /// A plugin that is loaded.
@@ -36,6 +41,8 @@ pub(crate) struct Bound {
     pub(crate) subject: Subject,
     pub(crate) binding: Binding,
     pub(crate) running: Option<Running>,
+    /// What ran before and was good: what a failing version falls back to, and what a roll-back goes to.
+    pub(crate) previous: Option<Running>,
 }
 
 /// What runs for a subject.
@@ -44,6 +51,31 @@ pub(crate) struct Running {
     pub(crate) plugin: Arc<Plugin>,
     /// What the operator had decided when it was bound.
     pub(crate) entry: Entry,
+    /// What this component has done with this config.
+    pub(crate) tally: Arc<Tally>,
+    /// Since when it runs.
+    pub(crate) since: SystemTime,
+}
+
+impl Running {
+    /// Something that begins to run now.
+    pub(crate) fn new(plugin: Arc<Plugin>, entry: Entry) -> Self {
+        Self { plugin, entry, tally: Arc::default(), since: clock::now() }
+    }
+
+    /// Which component with which config.
+    pub(crate) fn pin(&self) -> Pin {
+        Pin { digest: self.plugin.image.digest(), config_hash: self.entry.config.hash() }
+    }
+
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp {
+            plugin: self.plugin.name.clone(),
+            version: self.plugin.version.to_string(),
+            digest: self.plugin.image.digest(),
+            config_hash: self.entry.config.hash(),
+        }
+    }
 }
 
 impl Set {
@@ -74,8 +106,13 @@ impl Set {
 
     /// Whether the set runs a component, or has it ready to.
     pub(crate) fn holds(&self, digest: Digest) -> bool {
-        let running = self.bindings.values().filter_map(|bound| bound.running.as_ref()).map(|running| &running.plugin);
-        running.chain(self.plugins.values()).any(|plugin| plugin.image.digest() == digest)
+        self.loaded_plugins().any(|plugin| plugin.image.digest() == digest)
+    }
+
+    /// Every plugin that runs, ran before or is ready to.
+    pub(crate) fn loaded_plugins(&self) -> impl Iterator<Item = &Arc<Plugin>> {
+        let states = self.bindings.values().flat_map(|bound| bound.running.iter().chain(&bound.previous));
+        states.map(|running| &running.plugin).chain(self.plugins.values())
     }
 
     pub(crate) fn bound(&self, enterprise: &EnterpriseId) -> Option<&Arc<Bound>> {
@@ -85,24 +122,22 @@ impl Set {
 }
 
 impl Bound {
-    /// A subject whose plugin runs. `stale`: why what lies on disk does not.
-    pub(crate) fn running(subject: Subject, running: Running, stale: Option<String>) -> Self {
-        let Running { plugin, entry } = &running;
-        let stamp = Stamp {
-            plugin: plugin.name.clone(),
-            version: plugin.version.to_string(),
-            digest: plugin.image.digest(),
-            config_hash: entry.config.hash(),
-        };
+    /// A subject whose plugin runs.
+    pub(crate) fn running(subject: Subject, running: Running, state: BindingState) -> Self {
+        let entry = &running.entry;
         let binding = Binding {
-            plugin: plugin.name.clone(),
-            state: stale.map_or(BindingState::Ready, |reason| BindingState::LastGood { reason }),
-            stamp: Some(stamp),
+            plugin: running.plugin.name.clone(),
+            state,
+            stamp: Some(running.stamp()),
             policy: entry.on_error,
             grants: entry.grants.clone(),
             limits: entry.limits,
         };
-        Self { subject, binding, running: Some(running) }
+        Self { subject, binding, running: Some(running), previous: None }
+    }
+
+    pub(crate) fn with_previous(self, previous: Option<Running>) -> Self {
+        Self { previous, ..self }
     }
 
     /// A subject for whom nothing runs.
@@ -115,7 +150,7 @@ impl Bound {
             grants: entry.map_or_else(Grants::default, |entry| entry.grants.clone()),
             limits: entry.map_or_else(Limits::default, |entry| entry.limits),
         };
-        Self { subject, binding, running: None }
+        Self { subject, binding, running: None, previous: None }
     }
 
     /// Whether what runs is what a pin asks for.

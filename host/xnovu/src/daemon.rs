@@ -64,7 +64,9 @@ impl Daemon {
         let due = Arc::new(Due::new(settings.horizon, Arc::clone(&parts.clock)));
         let admission = Arc::new(admission(parts, Arc::clone(&due), braked.clone(), &epoch, &requests));
         tasks.spawn("admission", admission.run(enterprises.clone(), heard, tasks.clone()));
-        tasks.spawn("queue watch", watch_queue(Arc::clone(&parts.queue), brake, epoch, stop.clone()));
+        tasks.spawn("queue watch", watch_queue(Arc::clone(&parts.queue), brake, Arc::clone(&epoch), stop.clone()));
+        let again = (epoch, Arc::clone(&requests), enterprises.clone());
+        tasks.spawn("rules watch", watch_rules(parts.rules.changes(), again, stop.clone()));
         start_due(due, hints.clone(), tasks, stop);
         let connections = start_realtime(parts, &enterprises, sockets, &hints, tasks, stop);
         let sweep = Sweep::new(Arc::clone(&parts.store), enterprises.clone(), settings, requests, braked);
@@ -225,5 +227,17 @@ async fn watch_queue(
             }
             born = Some(now);
         }
+    }
+}
+
+/// Lets the lanes ask again about what they hold when other rules are in force, instead of when its rest is over.
+async fn watch_rules(
+    mut changes: watch::Receiver<u64>,
+    (epoch, requests, enterprises): (Arc<AtomicU64>, Arc<SweepRequests>, Vec<EnterpriseId>),
+    stop: CancellationToken,
+) {
+    while let Some(Ok(())) = stop.run_until_cancelled(changes.changed()).await {
+        epoch.fetch_add(1, Ordering::Relaxed);
+        requests.ask(&enterprises);
     }
 }

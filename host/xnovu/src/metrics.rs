@@ -311,7 +311,7 @@ impl Gauges {
             ],
             queue_jobs: d.gauges("xnovu_queue_jobs", &["queue", "state"], "Jobs by queue and state"),
             queue_paused: d.gauges("xnovu_queue_paused", &["queue"], "Whether the queue is paused"),
-            bindings: d.gauges("xnovu_plugin_bindings", &["state"], "Bindings of enterprises to plugins: ready, last-good, not-loaded"),
+            bindings: d.gauges("xnovu_plugin_bindings", &["state"], "Bindings of enterprises to plugins: ready, rolled-back, last-good, fallback, suspended, not-loaded"),
             build: d.gauges("xnovu_build_info", &["version"], "Always 1"),
         }
     }

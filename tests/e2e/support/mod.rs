@@ -3,6 +3,7 @@
 //! Owns the settings the processes get and how a test looks at rows and deliveries. Promises that nothing outlives its test, and that a
 //! test which waits in vain says what it saw last.
 
+pub mod marked;
 pub mod page;
 pub mod plugins;
 pub mod process;

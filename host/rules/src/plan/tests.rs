@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::bindings_file::Config;
+use crate::lock_file::Locked;
 use crate::manifest::{Manifest, Target};
 use crate::mistake::Mistake;
 use crate::scan::FoundComponent;
-use crate::{FailurePolicy, Grants, Limits};
+use crate::{FailurePolicy, Grants, Limits, Stamp};
 
 const VERSION: Version = Version::new(1, 0, 0);
 
@@ -45,6 +46,7 @@ fn found(plugin: Result<FoundPlugin, Hinted>) -> Found {
     Found {
         dir: PathBuf::from("plugins"),
         bindings: FoundBindings::Read(file),
+        lock: Ok(None),
         plugins: [("p".to_owned(), plugin)].into(),
     }
 }
@@ -61,6 +63,7 @@ fn loaded(wasm: &[u8]) -> Loaded {
         plugins: [("p".to_owned(), (VERSION, Digest::of(wasm)))].into(),
         bindings: [(subject("e"), Some((entry("p"), VERSION, Digest::of(wasm))))].into(),
         refused: BTreeMap::new(),
+        lock: Lock::default(),
     }
 }
 
@@ -192,4 +195,38 @@ fn no_bindings_at_all_bind_nobody_and_say_so() {
     let plan = plan(&Loaded::default(), &found);
     assert!(plan.bindings.is_empty());
     assert!(plan.notes[0].reason.contains("every notification passes as it is"), "{:?}", plan.notes);
+}
+
+fn stamp(component: &[u8]) -> Stamp {
+    let config_hash = entry("p").config.hash();
+    Stamp { plugin: "p".to_owned(), version: VERSION.to_string(), digest: Digest::of(component), config_hash }
+}
+
+/// `e` was rolled back from `2` to `1`.
+fn locked() -> Lock {
+    let locked = Locked { at: "2026-01-01T00:00:00Z".to_owned(), from: stamp(b"2"), to: stamp(b"1") };
+    Lock { enterprises: [(subject("e"), locked)].into() }
+}
+
+fn roll() -> BindingStep {
+    let (from, to) = (stamp(b"2"), stamp(b"1"));
+    let config = Some(to.config_hash);
+    BindingStep::Roll(Rolled { entry: entry("p"), from, to, config })
+}
+
+#[test]
+fn what_was_rolled_back_from_does_not_run_while_it_lies_there() {
+    let with_lock = |wasm: &[u8]| Found { lock: Ok(Some(locked())), ..found(component(wasm)) };
+    for loaded in [Loaded::default(), loaded(b"1"), loaded(b"2")] {
+        assert_eq!(plan(&loaded, &with_lock(b"2")).bindings[&subject("e")], roll());
+    }
+    assert_eq!(plan(&loaded(b"1"), &with_lock(b"3")).bindings[&subject("e")], BindingStep::Bind(entry("p")));
+}
+
+#[test]
+fn a_lock_that_cannot_be_read_goes_on_as_it_was() {
+    let unreadable = Found { lock: Err(Hinted::new("unreadable")), ..found(component(b"2")) };
+    let plan = plan(&Loaded { lock: locked(), ..loaded(b"1") }, &unreadable);
+    assert_eq!((&plan.bindings[&subject("e")], &plan.notes[..]), (&roll(), &[Hinted::new("unreadable")][..]));
+    assert_eq!(plan.lock, locked());
 }

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod attacks;
+mod breakers;
 mod compiling;
 mod isolation;
 mod loading;
 mod pins;
 mod reloads;
+mod rollbacks;
 mod standard_library;
 mod support;
 mod watching;

@@ -85,8 +85,12 @@ async fn a_new_version_is_taken_and_a_bad_one_is_not() {
     let plugins = dropping();
     let (runtime, _) = plugins.open().await;
     let generation = runtime.snapshot().generation();
+    let mut changes = runtime.changes();
+    runtime.reconcile().await;
+    assert!(!changes.has_changed().unwrap(), "nothing has changed");
     plugins.put("p", "1.1.0", guests::hostile());
     assert!(runtime.reconcile().await.changed);
+    assert_eq!(*changes.borrow_and_update(), generation + 1);
     assert_eq!(dropped(&runtime, A).await.1.version, "1.1.0");
     assert_eq!(runtime.snapshot().generation(), generation + 1);
 

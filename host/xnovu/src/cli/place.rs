@@ -15,9 +15,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::control::routes::{self, Process};
 use crate::control::server::AdminSocket;
-use crate::control::{Hold, Role, Started, StateDir};
+use crate::control::{Hold, Role, Started, StateDir, plugins};
 use crate::jobs;
 use crate::parts::Parts;
+use crate::reloading::Reloads;
 
 /// A process's place, and what it says of itself there.
 pub(super) struct Place {
@@ -71,7 +72,7 @@ impl Place {
     }
 
     /// What this process can be told to do. A room that adds to it merges its router here.
-    pub(super) fn routes(&self, parts: &Parts, stop: &CancellationToken) -> Router {
+    pub(super) fn routes(&self, parts: &Parts, reloads: &Reloads, stop: &CancellationToken) -> Router {
         let process = Process {
             role: self.hold.role().clone(),
             started: self.started.clone(),
@@ -79,7 +80,8 @@ impl Place {
             queue: Arc::clone(&parts.queue),
         };
         let jobs = jobs::routes(Arc::clone(&parts.queue), Arc::clone(&parts.registry));
-        routes::routes(Arc::new(process)).merge(jobs)
+        let rules = plugins::Rules { rules: Arc::clone(&parts.rules), reloads: reloads.clone() };
+        routes::routes(Arc::new(process)).merge(jobs).merge(plugins::routes(rules))
     }
 }
 

@@ -70,14 +70,14 @@ async fn run(parts: Parts, mut roles: Roles, stop: CancellationToken) -> anyhow:
         place.serves_health_at(listener.local_addr().context("finding the health port")?)?;
     }
     let names = worker_names(&roles);
-    let _reloads = Reloads::start(&parts, &tasks, &stop)?;
+    let reloads = Reloads::start(&parts, &tasks, &stop)?;
     let daemon = roles.daemon.take().map(|enterprises| match roles.monitor.take() {
         Some(comparison) => Daemon::watch(&parts, enterprises, comparison, &tasks, &stop),
         None => Daemon::start(&parts, enterprises, &tasks, &stop),
     });
     let health = Health::of(&parts, daemon, vec![tasks.clone(), http_tasks.clone()], stop.clone()).await;
     http_tasks.spawn("health", Arc::clone(&health).keep_looking(http_stop.clone()));
-    let admin = roles.place.as_ref().map_or_else(Router::new, |place| place.routes(&parts, &stop));
+    let admin = roles.place.as_ref().map_or_else(Router::new, |place| place.routes(&parts, &reloads, &stop));
     if let Some(listener) = listener {
         let guarded = server::guarded(admin.clone(), parts.config.admin_token.as_ref());
         let routes = http::routes(&health).merge(guarded);
@@ -200,7 +200,7 @@ pub(super) fn tell_report(report: &Report, output: Output) {
     }
     for (subject, outcome) in &report.bindings {
         match outcome {
-            BindingOutcome::Ready(_) => {}
+            BindingOutcome::Ready(_) | BindingOutcome::RolledBack(..) => {}
             BindingOutcome::LastGood(_, why) => {
                 tell(&format!("enterprise {subject} stays on its last good rules"), why)
             }

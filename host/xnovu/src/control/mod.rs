@@ -6,6 +6,7 @@
 //! `cli/serve.rs`.
 
 pub mod client;
+pub mod plugins;
 pub mod routes;
 pub mod server;
 pub mod state_dir;

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use xnovu_queue::{JobQueue, QueueName};
-use xnovu_rules::{BindingState, Runtime};
+use xnovu_rules::{Runtime, State};
 
 use crate::clock::Clock;
 use crate::daemon::Daemon;
@@ -203,7 +203,9 @@ impl Health {
     }
 
     fn judge_with(&self, look: &Look, look_age: Duration) -> (Status, Vec<Trouble>) {
-        let bindings = self.bindings();
+        let states = self.rules.states();
+        let as_wished = states.iter().filter(|(_, state)| !state.is_trouble()).count();
+        let bindings = (as_wished, states.len());
         let failing = |daemon: &Daemon| daemon.sweeps.borrow().values().map(|report| report.errors.len()).max();
         let book = self.daemon.as_ref().and_then(|daemon| daemon.book.as_ref());
         let book = book.map(|book| book.report()).unwrap_or_default();
@@ -212,7 +214,7 @@ impl Health {
             draining: self.draining.is_cancelled(),
             look,
             look_age,
-            bindings: (bindings[0].1, bindings.iter().map(|(_, bindings)| bindings).sum()),
+            bindings,
             subscriptions: self.subscriptions(),
             sweeps_failing: self.daemon.as_ref().and_then(failing).unwrap_or(0),
             bad_rules: book.bad,
@@ -246,13 +248,9 @@ impl Health {
 
     /// How many bindings stand where.
     fn bindings(&self) -> Vec<(&'static str, usize)> {
-        let set = self.rules.snapshot();
-        let count = |wanted: fn(&BindingState) -> bool| set.bindings().filter(|(_, one)| wanted(&one.state)).count();
-        vec![
-            ("ready", count(|state| matches!(state, BindingState::Ready))),
-            ("last-good", count(|state| matches!(state, BindingState::LastGood { .. }))),
-            ("not-loaded", count(|state| matches!(state, BindingState::NotLoaded { .. }))),
-        ]
+        let states = self.rules.states();
+        let count = |wanted: State| states.iter().filter(|(_, state)| *state == wanted).count();
+        State::ALL.map(|state| (state.word(), count(state))).to_vec()
     }
 
     /// Looks again and again until `stop` is cancelled, and logs what changes.

@@ -11,7 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Map, Value, json};
-use xnovu_rules::{BindingState, Runtime};
+use xnovu_rules::Runtime;
 
 use crate::daemon::Daemon;
 use crate::health::{Health, Status, Trouble};
@@ -115,19 +115,11 @@ fn by_enterprise(daemon: Option<&Daemon>, of: impl Fn(&Standing) -> Value) -> Va
 }
 
 fn plugins(rules: &Runtime) -> Value {
-    let snapshot = rules.snapshot();
-    let entry = |(subject, binding): (&xnovu_rules::Subject, &xnovu_rules::Binding)| {
-        let (state, reason) = match &binding.state {
-            BindingState::Ready => ("ready", None),
-            BindingState::LastGood { reason } => ("last-good", Some(reason)),
-            BindingState::NotLoaded { reason } => ("not-loaded", Some(reason)),
-        };
-        let version = binding.stamp.as_ref().map(|stamp| &stamp.version);
-        let digest = binding.stamp.as_ref().map(|stamp| stamp.digest.to_string());
-        json!({"enterprise": subject.to_string(), "plugin": binding.plugin, "version": version, "digest": digest,
-            "state": state, "reason": reason})
+    let entry = |standing: xnovu_rules::Standing| {
+        json!({"enterprise": standing.enterprise, "plugin": standing.plugin, "version": standing.version,
+            "digest": standing.digest, "state": standing.state, "reason": standing.reason, "failing": standing.failing})
     };
-    snapshot.bindings().map(entry).collect()
+    rules.standings().into_iter().map(entry).collect()
 }
 
 fn sweeps(report: &SweepReport) -> Value {

@@ -1,6 +1,6 @@
-//! What an author of plugins does: begin one, build it, try it, look into it.
+//! What an author of plugins does: begin one, build it, try it, look into it. What an operator does with them is [`operate`].
 //!
-//! Owns the verbs' flags and where they look. Works without any setting, database or daemon.
+//! Owns the verbs' flags and where they look. The author's work without any setting, database or daemon.
 
 mod build;
 mod cargo;
@@ -9,6 +9,7 @@ mod component;
 mod difference;
 mod inspect;
 mod new;
+mod operate;
 mod project;
 mod sdk;
 mod test;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use tokio::runtime::Handle;
 
 use super::output::Output;
 use crate::config::Layers;
@@ -33,6 +35,9 @@ pub enum PluginCommand {
     Test(ProjectArgs),
     /// Say what a component exports, imports and may do.
     Inspect(InspectArgs),
+    /// Look after the rules that run.
+    #[command(flatten)]
+    Operate(operate::OperateCommand),
 }
 
 /// Which plugin to begin.
@@ -100,11 +105,15 @@ impl Places {
 pub async fn run(command: PluginCommand, layers: &Layers, output: Output) -> anyhow::Result<ExitCode> {
     let places = Places::of(layers);
     // Every verb waits for files, compilers or components, and the command does nothing else meanwhile.
+    let layers = layers.clone();
     let verb = move || match command {
         PluginCommand::New(args) => new::run(&args.name, args.dir.as_deref().unwrap_or(&places.plugins), output),
         PluginCommand::Build(args) => build::run(&args, &places, output),
         PluginCommand::Test(args) => test::run(&args, &places, output),
         PluginCommand::Inspect(args) => inspect::run(&args.path, output),
+        PluginCommand::Operate(command) => {
+            Handle::current().block_on(operate::run(command, places.plugins, &layers, output))
+        }
     };
     tokio::task::spawn_blocking(verb).await.context("running the command")?
 }

@@ -1,0 +1,193 @@
+//! Back to the version before, at once.
+//!
+//! Owns the order of a roll-back: that the choice can be written is made sure of first, then the version before decides, then the choice
+//! is put where every process and every later start finds it. Waits for no reload, however long that compiles. What was rolled back from
+//! stays ready, for the roll-back to be undone.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{Inner, Runtime};
+use crate::bindings_file::{Entry, Subject};
+use crate::lock_file::{self, Draft, LOCK_FILE, Lock, Locked};
+use crate::report::{Hinted, Report};
+use crate::set::{Bound, Running, Set};
+use crate::{BindingState, Stamp, clock, pinned, threads};
+
+/// What was rolled back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolledBack {
+    /// What does not decide any more.
+    pub from: Stamp,
+    /// What decides now.
+    pub to: Stamp,
+}
+
+/// Why nothing was rolled back.
+#[derive(Debug, Error)]
+pub enum RollbackError {
+    /// The enterprise is bound to nothing.
+    #[error("{0} has no binding of its own")]
+    NotBound(Subject),
+    /// Nothing runs, so there is nothing to go back from.
+    #[error("nothing runs for {0}")]
+    NothingRuns(Subject),
+    /// Nothing else was good before.
+    #[error("no version of {0} was in use before the one that runs")]
+    NoPrevious(Subject),
+    /// That has been done.
+    #[error("{0} is rolled back already, from {1}")]
+    Already(Subject, String),
+    /// That has not been done.
+    #[error("{0} is not rolled back")]
+    NotRolledBack(Subject),
+    /// The choice would be lost.
+    #[error("{} cannot be written, so the choice would not survive a restart", .path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file there cannot be read, and must not be overwritten.
+    #[error("{0}")]
+    Unreadable(Hinted),
+}
+
+impl Runtime {
+    /// Lets what ran before decide again, in place of what lies in the directory, until something else lies there. Takes effect at once
+    /// in this process, in the others that share the directory when they see the file, and survives restarts.
+    ///
+    /// # Errors
+    /// There is nothing to go back to, or the choice cannot be written; then nothing has changed.
+    ///
+    /// Cancellation safe: what was begun is finished.
+    pub async fn rollback(&self, subject: &Subject) -> Result<RolledBack, RollbackError> {
+        let (inner, subject) = (self.inner.clone(), subject.clone());
+        threads::aside("rules-rollback", move || inner.rollback(&subject)).await.unwrap_or_else(|source| {
+            Err(RollbackError::Unwritable { path: self.inner.options.plugins_dir.join(LOCK_FILE), source })
+        })
+    }
+
+    /// Takes a roll-back back: what lies in the directory decides again.
+    ///
+    /// # Errors
+    /// It is not rolled back, or the file cannot be written; then nothing has changed.
+    pub async fn undo_rollback(&self, subject: &Subject) -> Result<Report, RollbackError> {
+        self.inner.undo(subject)?;
+        Ok(self.reconcile().await)
+    }
+}
+
+impl Inner {
+    fn rollback(&self, subject: &Subject) -> Result<RolledBack, RollbackError> {
+        loop {
+            let before = self.set.load_full();
+            let (from, to) = self.way_back(&before, subject)?;
+            let rolled = RolledBack { from: from.stamp(), to: to.stamp() };
+            let mut lock = self.lock_on_disk()?;
+            let locked = Locked { at: clock::now_text(), from: rolled.from.clone(), to: rolled.to.clone() };
+            lock.enterprises.insert(subject.clone(), locked);
+            let draft = Draft::write(&self.options.plugins_dir, &lock).map_err(|source| self.unwritable(source))?;
+            let after = Arc::new(rolled_back(&before, subject, from, to, lock.clone()));
+            if self.publish_with(&before, &after, || self.put(&draft, &lock, &rolled.to))? {
+                self.outlast(&draft, subject, &rolled);
+                return Ok(rolled);
+            }
+        }
+    }
+
+    /// What runs, and what is to run instead.
+    fn way_back(&self, set: &Set, subject: &Subject) -> Result<(Running, Running), RollbackError> {
+        let bound = set.bindings.get(subject).ok_or_else(|| RollbackError::NotBound(subject.clone()))?;
+        if let BindingState::RolledBack { from } = &bound.binding.state {
+            return Err(RollbackError::Already(subject.clone(), from.clone()));
+        }
+        let from = bound.running.clone().ok_or_else(|| RollbackError::NothingRuns(subject.clone()))?;
+        let to = bound.previous.clone().or_else(|| self.before_the_start(set, subject, &from));
+        let to = to.ok_or_else(|| RollbackError::NoPrevious(subject.clone()))?;
+        // Limits, grants and policy are those in force: they are the operator's, not the version's.
+        let entry = Entry { plugin: to.plugin.name.clone(), config: to.entry.config.clone(), ..from.entry.clone() };
+        Ok((from, Running { entry, since: clock::now(), ..to }))
+    }
+
+    /// What ran before in an earlier process.
+    fn before_the_start(&self, set: &Set, subject: &Subject, from: &Running) -> Option<Running> {
+        let state = self.archive.states(subject).into_iter().find(|state| state.pin() != from.pin())?;
+        let plugin = pinned::plugin(&self.sandbox, &self.archive, set, state.digest)?;
+        let config = self.archive.config(subject, state.config_hash)?;
+        Some(Running::new(plugin, Entry { config, ..from.entry.clone() }))
+    }
+
+    fn undo(&self, subject: &Subject) -> Result<(), RollbackError> {
+        let mut lock = self.lock_on_disk()?;
+        if lock.enterprises.remove(subject).is_none() {
+            return Err(RollbackError::NotRolledBack(subject.clone()));
+        }
+        let written = Draft::write(&self.options.plugins_dir, &lock).and_then(|draft| {
+            draft.put()?;
+            draft.flush()
+        });
+        written.map_err(|source| self.unwritable(source))
+    }
+
+    fn lock_on_disk(&self) -> Result<Lock, RollbackError> {
+        lock_file::read(&self.options.plugins_dir).map(Option::unwrap_or_default).map_err(RollbackError::Unreadable)
+    }
+
+    /// Puts the choice and its component where the other processes find them.
+    fn put(&self, draft: &Draft, lock: &Lock, to: &Stamp) -> Result<(), RollbackError> {
+        let put = || {
+            if let Some(kept) = self.archive.component(to.digest) {
+                lock_file::put_component(&self.options.plugins_dir, lock, to.digest, &kept.wasm)?;
+            }
+            draft.put()
+        };
+        put().map_err(|source| self.unwritable(source))
+    }
+
+    /// Replaces the set, and takes that back where `then` fails. A reload that ends meanwhile waits, so it sees both or neither.
+    fn publish_with(
+        &self,
+        before: &Arc<Set>,
+        after: &Arc<Set>,
+        then: impl FnOnce() -> Result<(), RollbackError>,
+    ) -> Result<bool, RollbackError> {
+        let _one_at_a_time = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(before, &self.set.load()) {
+            return Ok(false);
+        }
+        self.put_in_force(after);
+        then().inspect_err(|_| self.put_in_force(before))?;
+        Ok(true)
+    }
+
+    /// What a loss of power must not take away. The choice is in force already, so a failure here is only told.
+    fn outlast(&self, draft: &Draft, subject: &Subject, rolled: &RolledBack) {
+        let kept = draft
+            .flush()
+            .and_then(|()| self.archive.forget_state(subject, rolled.from.pin()))
+            .and_then(|()| self.archive.keep_state(subject, &rolled.to));
+        if let Err(error) = kept {
+            tracing::warn!(enterprise.id = %subject, %error, "a roll-back may not survive a loss of power");
+        }
+        tracing::warn!(enterprise.id = %subject, from = %rolled.from, to = %rolled.to, "rolled back");
+    }
+
+    fn unwritable(&self, source: io::Error) -> RollbackError {
+        RollbackError::Unwritable { path: self.options.plugins_dir.join(LOCK_FILE), source }
+    }
+}
+
+fn rolled_back(before: &Set, subject: &Subject, from: Running, to: Running, lock: Lock) -> Set {
+    let state = BindingState::RolledBack { from: from.stamp().to_string() };
+    let bound = Bound::running(subject.clone(), to, state).with_previous(Some(from));
+    let mut after = Set { generation: before.generation + 1, lock, ..before.clone() };
+    after.bindings.insert(subject.clone(), Arc::new(bound));
+    after
+}
