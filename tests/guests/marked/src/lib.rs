@@ -66,6 +66,6 @@ fn run_for_ever() {
 fn eat() {
     let mut eaten = Vec::new();
     loop {
-        eaten.push(std::hint::black_box(vec![1_u8; 1 << 20]));
+        eaten.push(std::hint::black_box(Vec::<u8>::with_capacity(1 << 20)));
     }
 }

@@ -9,13 +9,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use xnovu_rules::{Runtime, RuntimeOptions, Standing};
 
 use super::{name, processes};
 use crate::cli::output::Output;
 use crate::config::{Layers, state_dir};
+use crate::control::{Client, ControlError};
 use crate::parts::compiler;
 
 const HEADS: [&str; 11] =
@@ -26,7 +27,7 @@ const NUMBERS_FROM: usize = 6;
 
 pub(super) async fn list(plugins: PathBuf, layers: &Layers, output: Output) -> anyhow::Result<ExitCode> {
     let processes = processes(layers)?;
-    let asked = try_join_all(processes.iter().map(|process| process.get::<Vec<Standing>>("/admin/plugins"))).await?;
+    let asked = ask(&processes, output).await?;
     let rows = if processes.is_empty() {
         output.note("note: no daemon or worker runs with this state directory; this is what a start would load");
         let options = RuntimeOptions::new(plugins, state_dir(layers).join("compiled"), compiler());
@@ -34,7 +35,7 @@ pub(super) async fn list(plugins: PathBuf, layers: &Layers, output: Output) -> a
         report.notes.iter().for_each(|note| output.note(&format!("note: {note}")));
         rows([("a start".to_owned(), runtime.standings())])
     } else {
-        rows(processes.iter().map(name).zip(asked))
+        rows(asked)
     };
     if output.json() {
         let running = !processes.is_empty();
@@ -45,6 +46,26 @@ pub(super) async fn list(plugins: PathBuf, layers: &Layers, output: Output) -> a
         rows.values().flat_map(Row::remarks).for_each(|remark| output.note(&remark));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Asks all of them. One that does not answer, as while it starts, is named and left out, if another one does.
+async fn ask(processes: &[Client], output: Output) -> Result<Vec<(String, Vec<Standing>)>, ControlError> {
+    let answers = join_all(processes.iter().map(|process| process.get("/admin/plugins"))).await;
+    let mut told = Vec::new();
+    let mut silent = None;
+    for (process, answer) in processes.iter().zip(answers) {
+        match answer {
+            Ok(standings) => told.push((name(process), standings)),
+            Err(error) => {
+                output.note(&format!("warning: {error}"));
+                silent = Some(error);
+            }
+        }
+    }
+    match silent {
+        Some(error) if told.is_empty() => Err(error),
+        _ => Ok(told),
+    }
 }
 
 /// One enterprise, in all processes.
@@ -65,8 +86,9 @@ fn rows(told: impl IntoIterator<Item = (String, Vec<Standing>)>) -> BTreeMap<Str
                 continue;
             };
             if standing.digest != row.standing.digest {
+                let digest = standing.digest.map(|digest| format!(" ({})", digest.short())).unwrap_or_default();
                 let version = standing.version.as_deref().unwrap_or("nothing");
-                row.others.push(format!("{process} runs {version}"));
+                row.others.push(format!("{process} runs {version}{digest}"));
             }
             row.standing.counted.add(&standing.counted);
             if standing.state > row.standing.state {
@@ -179,7 +201,8 @@ mod tests {
         let row = &rows["a"];
         assert_eq!((row.standing.counted.decisions, row.standing.counted.errors), (39, 2));
         assert_eq!((row.standing.version.as_deref(), row.standing.state), (Some("2.0.0"), State::LastGood));
-        assert_eq!(row.remarks(), ["a: last-good: a reason", "a: worker-1 runs 1.0.0"]);
+        let other = format!("a: worker-1 runs 1.0.0 ({})", xnovu_rules::Digest::of(b"1.0.0").short());
+        assert_eq!(row.remarks(), ["a: last-good: a reason".to_owned(), other]);
         assert_eq!(rows["b"].remarks(), Vec::<String>::new());
     }
 
