@@ -12,7 +12,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use xnovu_rules::{BindingOutcome, Hinted, PluginOutcome, Report, Runtime, Watch};
+use xnovu_rules::{BindingOutcome, PluginOutcome, Report, Runtime, Watch};
 
 use crate::metrics::Metrics;
 use crate::parts::Parts;
@@ -108,7 +108,7 @@ struct Outcomes(BTreeMap<String, (bool, String)>);
 
 impl Outcomes {
     fn of(report: &Report) -> Self {
-        let notes = report.notes.iter().map(|note| (format!("note: {}", note.reason), (false, words(note))));
+        let notes = report.notes.iter().map(|note| (format!("note: {}", note.reason), (false, note.to_string())));
         let plugins = report.plugins.iter().map(|(name, outcome)| {
             let good = !matches!(outcome, PluginOutcome::Refused { .. });
             (format!("plugin {name}"), (good, outcome.to_string()))
@@ -136,8 +136,4 @@ impl Outcomes {
             tracing::info!(what, outcome = "gone", "plugins");
         }
     }
-}
-
-fn words(hinted: &Hinted) -> String {
-    hinted.to_string()
 }
