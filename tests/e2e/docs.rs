@@ -23,6 +23,24 @@ impl Drop for Cleared {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_on_rules_by_the_clock_does_what_it_says() {
+    let redis = RedisServer::start().await;
+    let house = House::on(&redis).await;
+    let _cleared = Cleared(house.dir().join(".xnovu"));
+    let counts = Page::of(&house, "docs/cron.md", free_port()).run().await;
+    assert_eq!(counts, Counts { run: 1, not_run: 0 });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_on_migration_does_what_it_says() {
+    let redis = RedisServer::start().await;
+    let house = House::on(&redis).await;
+    let _cleared = Cleared(house.dir().join(".xnovu"));
+    let counts = Page::of(&house, "docs/migrate.md", free_port()).run().await;
+    assert_eq!(counts, Counts { run: 5, not_run: 0 });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_operators_page_does_what_it_says() {
     let redis = RedisServer::start().await;
     let mut house = House::on(&redis).await;

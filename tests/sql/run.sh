@@ -128,6 +128,17 @@ expect "the service role may read what a notification points to" 0 "set role ser
   notify.typ_notification_priority"
 expect "the service role may not delete" f "select has_table_privilege('service_role', 'notify.ent_notification', 'delete')"
 
+sql -c "insert into notify.ent_notification_workflow (id, name, workflow_type, workflow_key) values (1, 'w', 'STATIC', 'w');
+  insert into notify.ent_notification_rule (name, notification_workflow_id, trigger_type, publish_status, deactivated, enterprise_id) values
+  ('fires', 1, 'CRON', 'PUBLISH', false, '00000000-0000-4000-8000-000000000001'),
+  ('off', 1, 'CRON', 'PUBLISH', true, '00000000-0000-4000-8000-000000000002'), ('nobody''s', 1, 'CRON', 'PUBLISH', false, null);
+  insert into notify.ent_notification (name, enterprise_id, payload, recipients, scheduled_for)
+  values ('later', '00000000-0000-4000-8000-000000000004', '{}', '{}', now() + interval '1 day')"
+tied=$(sql -f docker/sql/tied-enterprises.sql)
+[ "$tied" = "00000000-0000-4000-8000-000000000001|1|0
+00000000-0000-4000-8000-000000000004|0|1" ] || fail "the enterprises that move together: $tied"
+echo "ok: enterprises with rules or scheduled rows move together"
+
 moved="update notify.ent_notification set tags = '{edited}' where name = 'n-3' returning updated_at > (select updated_at from
   notify.ent_notification where name = 'n-3')"
 expect "an edit moves updated_at" t "$moved"

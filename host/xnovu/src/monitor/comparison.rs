@@ -150,6 +150,12 @@ impl Comparison {
         Self { since, watched, order, slots, leads, report }
     }
 
+    /// Since when it compares.
+    #[must_use]
+    pub fn since(&self) -> Micros {
+        self.since
+    }
+
     /// Whether this episode of a row was judged before. A row that another sender has touched since is the same notification: it is judged
     /// once more only when it is PENDING anew.
     #[must_use]

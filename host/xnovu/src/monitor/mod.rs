@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use xnovu_domain::{EnterpriseId, Micros, Notification, NotificationId, Standing, Status};
 use xnovu_rules::Rules;
@@ -29,8 +30,11 @@ pub use comparison::{Comparison, Report};
 /// Hints taken together.
 const BATCH_MAX: usize = 200;
 
-/// Time between two comparisons.
+/// Time between two comparisons, at least.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// A comparison rests at least this many times as long as it kept the database busy.
+const REST_FACTOR: u32 = 20;
 
 /// Time between two looks at the slots of rules.
 const TICK: Duration = Duration::from_secs(1);
@@ -107,10 +111,11 @@ impl Monitor {
     /// Judges what is heard of and compares, until no source is left.
     pub async fn run(self: Arc<Self>, mut hints: mpsc::Receiver<Hint>, stop: CancellationToken) {
         let compared = async {
-            let mut beat = tokio::time::interval(COMPARE_INTERVAL);
-            beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            while stop.run_until_cancelled(beat.tick()).await.is_some() {
+            let mut rest = COMPARE_INTERVAL;
+            while stop.run_until_cancelled(tokio::time::sleep(rest)).await.is_some() {
+                let started = Instant::now();
                 self.compare_all().await;
+                rest = COMPARE_INTERVAL.max(started.elapsed() * REST_FACTOR);
             }
         };
         let ticked = async {
@@ -188,7 +193,7 @@ impl Monitor {
     }
 
     async fn compare(&self, enterprise: &EnterpriseId) -> Result<(), StoreError> {
-        let since = self.lock().report().since.max(self.clock.now().minus(LOOK_BACK));
+        let since = self.lock().since().max(self.clock.now().minus(LOOK_BACK));
         let made = self.eyes.made_since(enterprise, since).await?;
         let open = self.lock().open(enterprise);
         let watched = self.eyes.read(enterprise, &open).await?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use xnovu_domain::{EmptyClaim, Standing, after_empty_claim};
+use xnovu_domain::{EmptyClaim, RuleSlot, Standing, after_empty_claim};
 use xnovu_standin::{Effect, ErrorBody, Face, Faults, HttpFault, Options, RestFaults, Standin, StandinConfig, State};
 
 use super::*;
@@ -354,4 +354,67 @@ async fn stamps_are_by_the_databases_clock() {
     bench.store.workflows(&enterprise()).await.unwrap();
     let ahead = bench.store.stamp().since(crate::clock::Clock::now(&SystemClock));
     assert!(ahead > Duration::from_secs(89) && ahead < Duration::from_secs(91), "{ahead:?}");
+}
+
+fn rule(bench: &Bench, columns: Value) -> RuleId {
+    let mut row = json!({"enterprise_id": ENTERPRISE, "workflow_key": "digest", "trigger_type": "CRON",
+        "trigger_config": {"cron": "* * * * *"}, "rule_payload": {"recipients": [OTHER], "payload": {"a": 1.50}}});
+    row.as_object_mut().unwrap().extend(columns.as_object().unwrap().clone());
+    let stored = bench.state().insert(RULES, &row).unwrap();
+    RuleId::new(stored["id"].as_i64().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn rules_that_may_fire_are_read_page_by_page_and_none_of_another_enterprise() {
+    let bench = Bench::with(Options { max_rows: 2, ..Options::default() }).await;
+    let want: Vec<RuleId> = (0..5).map(|_| rule(&bench, json!({}))).collect();
+    for left_out in [
+        json!({"publish_status": "DRAFT"}),
+        json!({"deactivated": true}),
+        json!({"trigger_type": "EVENT"}),
+        json!({"enterprise_id": OTHER}),
+        json!({"enterprise_id": null}),
+    ] {
+        rule(&bench, left_out);
+    }
+    let (mut got, mut after) = (Vec::new(), None);
+    loop {
+        let page = bench.store.rules(&enterprise(), after, 500).await.unwrap();
+        let Some(last) = page.last_id() else { break };
+        assert!(page.rules.iter().all(|rule| rule.rule_payload.is_none() && rule.own_workflow().is_ok()));
+        got.extend(page.rules.iter().map(|rule| rule.id));
+        after = Some(last);
+    }
+    assert_eq!(got, want);
+    assert!(bench.store.rule(&OTHER.parse().unwrap(), want[0]).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_slot_makes_one_row_also_when_the_first_answer_was_lost() {
+    let bench = Bench::start().await;
+    let id = rule(&bench, json!({}));
+    let rule = bench.store.rule(&enterprise(), id).await.unwrap().unwrap();
+    let slot = RuleSlot::new(enterprise(), id, bench.store.database_now()).unwrap();
+    let draft = rule.draft(&slot).unwrap();
+    bench.lose_answer_to("rule-");
+    assert!(!bench.store.make(&draft).await.unwrap(), "the first try has made it");
+    assert!(!bench.store.make(&draft).await.unwrap());
+    let rows = bench.state().rows(TABLE, &[("name", &slot.row_name())]).unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!((&rows[0]["recipients"], &rows[0]["publish_status"]), (&json!([OTHER]), &json!("PUBLISH")));
+    assert_eq!(rows[0]["notification_rule_id"], id.get());
+}
+
+#[tokio::test]
+async fn another_sender_at_work_is_told_from_ourselves() {
+    let bench = Bench::start().await;
+    let since = bench.store.database_now().minus(Duration::from_secs(5));
+    let eyes = crate::monitor::Eyes::of(Arc::clone(&bench.store) as _);
+    bench.claimed().await;
+    bench.insert(json!({}));
+    assert_eq!(crate::monitor::other_sender(&eyes, &enterprise(), since).await.unwrap(), 0);
+    bench.insert(json!({"notification_status": "PROCESSING"}));
+    bench.insert(json!({"notification_status": "SENT"}));
+    bench.insert(json!({"notification_status": "SENT", "enterprise_id": OTHER}));
+    assert_eq!(crate::monitor::other_sender(&eyes, &enterprise(), since).await.unwrap(), 2);
 }
