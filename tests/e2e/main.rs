@@ -19,6 +19,7 @@ mod health;
 mod killed;
 mod kinds;
 mod life;
+mod limits;
 mod line;
 mod logs;
 mod metrics;
