@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::crashes::slow_novu;
-use crate::support::{ENTERPRISES, House, RedisServer, Xnovu, in_seconds};
+use crate::support::{ENTERPRISES, House, RedisServer, Xnovu, in_seconds, own_workflow};
 
 /// How long Novu takes to answer, in milliseconds.
 const ANSWER_MS: i64 = 250;
@@ -70,10 +70,14 @@ async fn a_backlog_is_sent_realtime_before_scheduled_before_cron_and_an_enterpri
     house.set("WORKER_CONCURRENCY", 1);
     house.set("ENT_e2222222_2222_4222_8222_222222222222_SCHEDULED_PRIORITY", 50);
     let daemon = house.daemon();
+    // It fires nothing; rows name it as their maker.
+    let rule = json!({"enterprise_id": ENTERPRISES[0], "workflow_key": own_workflow("digest", ENTERPRISES[0]),
+        "trigger_type": "CRON", "trigger_config": {"cron": "0 0 1 1 *", "enabled": false}, "rule_payload": {}});
+    let rule = house.state().insert("ent_notification_rule", &rule).unwrap()["id"].clone();
     let scheduled = |enterprise: &str| json!({"enterprise_id": enterprise, "scheduled_for": in_seconds(-60)});
     let mut expected = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..3 {
-        expected[3].push(house.insert(json!({"notification_rule_id": 17})));
+        expected[3].push(house.insert(json!({"notification_rule_id": rule})));
         expected[2].push(house.insert(scheduled(ENTERPRISES[0])));
         expected[1].push(house.insert(json!({})));
         expected[0].push(house.insert(scheduled(ENTERPRISES[1])));
