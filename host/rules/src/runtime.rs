@@ -218,7 +218,7 @@ impl Inner {
 }
 
 fn ruling<T>(binding: &Binding, outcome: Outcome<T>) -> Ruling<T> {
-    let Outcome { result, fuel, duration, log } = outcome;
+    let Outcome { result, fuel, duration, log, .. } = outcome;
     match (result, binding.stamp.clone()) {
         (Ok(answer), Some(stamp)) => Ruling::Ruled(Ruled { answer, stamp, fuel, duration, log }),
         (Err(fault), _) => Ruling::Broken(broken(binding, fault.kind, fault.reason)),
