@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Pages whose tables name tests between backticks.
-const PAGES: [&str; 2] = ["docs/hazards.md", "docs/queue.md"];
+const PAGES: [&str; 3] = ["docs/hazards.md", "docs/hostile-plugins.md", "docs/queue.md"];
 
 /// A name is that of a test where it has more words than a command, a metric or a setting.
 const WORDS_MIN: usize = 5;

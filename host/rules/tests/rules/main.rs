@@ -4,6 +4,9 @@
 
 mod attacks;
 mod compiling;
+mod contract;
+mod contract_page;
+mod corpus;
 mod isolation;
 mod loading;
 mod pins;

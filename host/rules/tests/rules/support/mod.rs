@@ -4,6 +4,8 @@ pub(crate) mod bombs;
 mod build;
 pub(crate) mod components;
 pub(crate) mod guests;
+pub(crate) mod page;
+pub(crate) mod wat;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,153 @@
+//! A running host, one honest enterprise, and one attacker after another.
+
+use std::fs;
+use std::path::PathBuf;
+
+use xnovu_domain::Verdict;
+use xnovu_rules::{BindingOutcome, Rules, Ruling, Runtime, Subject};
+
+use super::table::{Attack, Ends, Guest};
+use super::{GROWTH_BYTES_MAX, meter};
+use crate::support::{B, Plugins, entry, event, guests, id, wat};
+
+/// Longest text a refused or failing component makes an operator read, in bytes.
+const REASON_BYTES_MAX: usize = 2_000;
+
+/// Linear memory an attacker may use, in bytes: the default.
+const MEMORY_BYTES: u64 = 32 << 20;
+
+/// The host under attack.
+pub(super) struct Stage {
+    plugins: Plugins,
+    runtime: Runtime,
+    /// Anonymous memory once everything that is made once has been made, in bytes.
+    resident: u64,
+}
+
+/// How an attack ended.
+#[derive(Debug)]
+enum Ending {
+    Refused(String),
+    Failed(&'static str, String),
+    Answered,
+}
+
+impl Stage {
+    pub(super) async fn open() -> Self {
+        let plugins = Plugins::new();
+        plugins.put("honest", "1.0.0", guests::hostile());
+        // What is built once is built before anything is measured.
+        guests::hostile_wasi();
+        plugins.bind(&honest());
+        let (runtime, report) = plugins.open().await;
+        assert!(report.is_clean(), "{report}");
+        let stage = Self { plugins, runtime, resident: 0 };
+        stage.bystander().await.unwrap();
+        Self { resident: meter::resident(), ..stage }
+    }
+
+    /// Lets an attack happen and says what about it is not as the table has it.
+    pub(super) async fn suffer(&self, number: usize, attack: &Attack) -> Result<(), String> {
+        if let Guest::Cache(tamper) = &attack.guest {
+            return with_damaged_cache(*tamper).await;
+        }
+        let wasm = match &attack.guest {
+            Guest::Told => guests::hostile().to_vec(),
+            Guest::ToldWithWasi => guests::hostile_wasi().to_vec(),
+            Guest::Wat => wat::component(&attack.name),
+            Guest::Made(make) => make(),
+            Guest::Cache(_) => return Err("no component".to_owned()),
+        };
+        self.plugins.put(&attack.name, "1.0.0", &wasm);
+        drop(wasm);
+        let before = meter::resident_in_all();
+        meter::forget_peak();
+        let ending = self.load_and_ask(number, attack).await;
+        let grown = meter::peak().saturating_sub(before);
+        fs::remove_dir_all(self.plugins.path().join(&attack.name)).unwrap();
+        self.plugins.bind(&honest());
+        self.runtime.reconcile().await;
+        self.bystander().await?;
+        judge(&attack.ends, &ending?)?;
+        if grown > MEMORY_BYTES + GROWTH_BYTES_MAX {
+            return Err(format!("meanwhile the host grew by {grown} bytes"));
+        }
+        let kept = meter::resident().saturating_sub(self.resident);
+        if kept > GROWTH_BYTES_MAX {
+            return Err(format!("the host has grown by {kept} bytes since the start"));
+        }
+        Ok(())
+    }
+
+    async fn load_and_ask(&self, number: usize, attack: &Attack) -> Result<Ending, String> {
+        let attacker = format!("aaaaaaaa-aaaa-4aaa-8aaa-{number:012}");
+        let limits = format!("limits = {{ {} }}", attack.limits);
+        self.plugins.bind(&(honest() + &entry(&attacker, &attack.name, &limits, &attack.config)));
+        let (report, bystander) = tokio::join!(self.runtime.reconcile(), self.bystander());
+        bystander?;
+        let subject = Subject::Enterprise(id(&attacker));
+        let outcome = report.bindings.into_iter().find(|(bound, _)| *bound == subject);
+        match outcome.ok_or("it is not in the report")?.1 {
+            BindingOutcome::Ready(_) => {}
+            BindingOutcome::NotLoaded(why) => return Ok(Ending::Refused(why.reason)),
+            BindingOutcome::LastGood(..) => return Err("an attacker had a last good version".to_owned()),
+        }
+        let (ruling, bystander) = tokio::join!(self.runtime.decide(event(&attacker), None), self.bystander());
+        bystander?;
+        match ruling {
+            Ruling::Ruled(_) => Ok(Ending::Answered),
+            Ruling::Broken(broken) => Ok(Ending::Failed(broken.kind.word(), broken.reason)),
+            Ruling::Unbound => Err("it was not bound".to_owned()),
+        }
+    }
+
+    /// The honest enterprise is answered, whatever goes on.
+    async fn bystander(&self) -> Result<(), String> {
+        match self.runtime.admit(event(B)).await {
+            Ruling::Ruled(ruled) if matches!(ruled.answer, Verdict::Deliver { .. }) => Ok(()),
+            other => Err(format!("the honest enterprise was not answered: {other:?}")),
+        }
+    }
+}
+
+fn honest() -> String {
+    entry(B, "honest", "limits = { wall_ms = 10_000 }", "{}")
+}
+
+fn judge(wanted: &Ends, ending: &Ending) -> Result<(), String> {
+    let words = match (wanted, ending) {
+        (Ends::Refused(words), Ending::Refused(reason)) => Some((words, reason)),
+        (Ends::Fails(kind, words), Ending::Failed(found, reason)) if kind == found => Some((words, reason)),
+        (Ends::Harmless(_), Ending::Answered) => None,
+        _ => return Err(format!("it ended otherwise: {ending:?}")),
+    };
+    let Some((words, reason)) = words else { return Ok(()) };
+    if !reason.contains(words.as_str()) {
+        return Err(format!("it ended with other words: {reason}"));
+    }
+    if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
+        return Err(format!("{} bytes that are not fit for an operator's screen: {reason:?}", reason.len()));
+    }
+    Ok(())
+}
+
+/// Somebody has been at the compiled components while the host was down. It starts as if nothing had been there.
+async fn with_damaged_cache(tamper: fn(Vec<PathBuf>)) -> Result<(), String> {
+    let plugins = Plugins::new();
+    plugins.put("honest", "1.0.0", guests::hostile());
+    plugins.bind(&honest());
+    drop(plugins.open().await);
+    tamper(plugins.cached(".cwasm"));
+    let damaged: Vec<_> = plugins.cached(".cwasm").iter().map(|file| fs::read(file).unwrap()).collect();
+    let (runtime, report) = plugins.open().await;
+    if !report.is_clean() {
+        return Err(format!("it did not start: {report}"));
+    }
+    let stage = Stage { plugins, runtime, resident: 0 };
+    stage.bystander().await?;
+    let mended: Vec<_> = stage.plugins.cached(".cwasm").iter().map(|file| fs::read(file).unwrap()).collect();
+    if mended.is_empty() || mended == damaged {
+        return Err("what was damaged is still there".to_owned());
+    }
+    Ok(())
+}
