@@ -4,7 +4,6 @@
 //! `xnovu:manifest`, a JSON object with what plugin.toml says. Deterministic: the same input gives the same bytes.
 
 use std::borrow::Cow;
-use std::fs;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -16,6 +15,7 @@ use wit_component::ComponentEncoder;
 use xnovu_rules::inspect;
 
 use super::project::Project;
+use super::schema;
 
 /// Name of the section with what plugin.toml says.
 const MANIFEST_SECTION: &str = "xnovu:manifest";
@@ -71,7 +71,7 @@ pub(super) fn stamp(component: Vec<u8>, project: &Project) -> anyhow::Result<Vec
         version: manifest.version.to_string(),
         description: manifest.description.clone(),
         contract: CONTRACT.to_owned(),
-        config_schema: config_schema(project)?,
+        config_schema: schema::read(project)?,
     };
     let mut metadata = AddMetadata::default();
     metadata.name = AddMetadataField::Set(label.name.clone());
@@ -97,16 +97,6 @@ pub(super) fn label(component: &[u8]) -> Option<Label> {
         }
     }
     None
-}
-
-fn config_schema(project: &Project) -> anyhow::Result<Option<Value>> {
-    let Some(path) = &project.manifest.config_schema else { return Ok(None) };
-    let path = project.dir.join(path);
-    let shown = path.display();
-    let text = fs::read_to_string(&path).with_context(|| format!("reading {shown}"))?;
-    let schema: serde_json::Map<_, _> =
-        serde_json::from_str(&text).with_context(|| format!("reading {shown}, which must hold a JSON object"))?;
-    Ok(Some(Value::Object(schema)))
 }
 
 fn append(component: &mut Vec<u8>, name: &str, data: &[u8]) {

@@ -1,15 +1,19 @@
-//! What an author of plugins does: begin one, build it, try it, look into it.
+//! What an author of plugins does: begin one, work on it, build it, try it, measure it, check it, look into it.
 //!
 //! Owns the verbs' flags and where they look. Works without any setting, database or daemon.
 
+mod bench;
 mod build;
 mod cargo;
 mod case;
+mod check;
 mod component;
+mod dev;
 mod difference;
 mod inspect;
 mod new;
 mod project;
+mod schema;
 mod sdk;
 mod test;
 
@@ -18,6 +22,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use tokio::runtime::Handle;
 
 use super::output::Output;
 use crate::config::Layers;
@@ -31,6 +36,12 @@ pub enum PluginCommand {
     Build(ProjectArgs),
     /// Run the cases of plugins in the very sandbox the daemon uses.
     Test(ProjectArgs),
+    /// Build and test a plugin again whenever its files change, and show what it answers. Ctrl-C ends.
+    Dev(dev::DevArgs),
+    /// Measure what an evaluation costs: time, fuel and memory, against the limits and an earlier run.
+    Bench(bench::BenchArgs),
+    /// Look at all that makes a plugin fit for an operator: imports, size, determinism, limits, settings.
+    Check(ProjectArgs),
     /// Say what a component exports, imports and may do.
     Inspect(InspectArgs),
 }
@@ -104,6 +115,9 @@ pub async fn run(command: PluginCommand, layers: &Layers, output: Output) -> any
         PluginCommand::New(args) => new::run(&args.name, args.dir.as_deref().unwrap_or(&places.plugins), output),
         PluginCommand::Build(args) => build::run(&args, &places, output),
         PluginCommand::Test(args) => test::run(&args, &places, output),
+        PluginCommand::Dev(args) => Handle::current().block_on(dev::run(&args, &places, output)),
+        PluginCommand::Bench(args) => bench::run(&args, &places, output),
+        PluginCommand::Check(args) => check::run(&args, &places, output),
         PluginCommand::Inspect(args) => inspect::run(&args.path, output),
     };
     tokio::task::spawn_blocking(verb).await.context("running the command")?
