@@ -80,7 +80,11 @@ impl Desk {
         let mut rest = said.iter();
         for line in wanted.iter().filter(|line| line.trim() != "...") {
             let wanted = masked(line);
-            assert!(rest.any(|said| *said == wanted), "{command}: the tutorial shows {wanted:?}, but it prints\n{}", said.join("\n"));
+            assert!(
+                rest.any(|said| *said == wanted),
+                "{command}: the tutorial shows {wanted:?}, but it prints\n{}",
+                said.join("\n")
+            );
         }
     }
 
@@ -98,8 +102,13 @@ impl Desk {
     fn a_change_is_built_and_tried_until_ctrl_c(&self) {
         let rounds = Rounds::start(self);
         let first = rounds.next();
-        assert_eq!((&first["passed"], &first["failed"], &first["error"]), (&2.into(), &0.into(), &Value::Null), "{first}");
-        let answers: Vec<_> = first["cases"].as_array().unwrap().iter().map(|case| case["answer"].as_str().unwrap()).collect();
+        assert_eq!(
+            (&first["passed"], &first["failed"], &first["error"]),
+            (&2.into(), &0.into(), &Value::Null),
+            "{first}"
+        );
+        let answers: Vec<_> =
+            first["cases"].as_array().unwrap().iter().map(|case| case["answer"].as_str().unwrap()).collect();
         assert_eq!(answers[1], "drops: the tag promo is muted", "{answers:?}");
 
         self.edit("cases/muted.json", "is muted", "is silenced");
@@ -151,9 +160,14 @@ impl Desk {
             let wrong: Vec<_> = findings.iter().filter(|finding| finding["outcome"] == "wrong").cloned().collect();
             assert_eq!(output.status.code(), Some(i32::from(!wrong.is_empty())), "{told}");
             assert_eq!(told["ok"], wrong.is_empty());
-            let says = wrong.iter().map(|finding| format!("{}: {}", finding["check"].as_str().unwrap(), finding["says"].as_str().unwrap()));
+            let says = wrong.iter().map(|finding| {
+                format!("{}: {}", finding["check"].as_str().unwrap(), finding["says"].as_str().unwrap())
+            });
             let says: Vec<_> = says.collect();
-            assert!(if what.is_empty() { says.is_empty() } else { says.len() == 1 && says[0].contains(what) }, "{what:?}: {says:?}");
+            assert!(
+                if what.is_empty() { says.is_empty() } else { says.len() == 1 && says[0].contains(what) },
+                "{what:?}: {says:?}"
+            );
         };
         found("");
         self.edit("plugin.toml", "version = \"0.1.0\"", "version = \"0.2.0\"");

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::time::MissedTickBehavior;
 use xnovu_domain::{Event, Micros};
-use xnovu_rules::{Rules, Ruling, Runtime, RuntimeOptions};
+use xnovu_rules::{ChildCompiler, Compiler, Rules, Ruling, Runtime, RuntimeOptions};
 
 const HONEST: &str = "11111111-1111-4111-8111-111111111111";
 const ATTACKER: &str = "22222222-2222-4222-8222-222222222222";
@@ -57,14 +57,16 @@ fn main() {
 async fn open(dir: &Path, wasm: &[u8], config: &str, limits: &str) -> Arc<Runtime> {
     let plugin = dir.join("plugins/hostile");
     fs::create_dir_all(&plugin).unwrap();
-    fs::write(plugin.join("plugin.toml"), "name = \"hostile\"\nversion = \"0.1.0\"\ndescription = \"A bench.\"\n").unwrap();
+    fs::write(plugin.join("plugin.toml"), "name = \"hostile\"\nversion = \"0.1.0\"\ndescription = \"A bench.\"\n")
+        .unwrap();
     fs::write(plugin.join("hostile.wasm"), wasm).unwrap();
     let entry = |enterprise: &str, limits: &str, config: &str| {
         format!("[enterprises.\"{enterprise}\"]\nplugin = \"hostile\"\nlimits = {{ {limits} }}\nconfig = {config}\n")
     };
     let bindings = entry(HONEST, "wall_ms = 10_000", "{}") + &entry(ATTACKER, limits, config);
     fs::write(dir.join("plugins/bindings.toml"), bindings).unwrap();
-    let options = RuntimeOptions::new(dir.join("plugins"), dir.join("state/compiled"));
+    let compiler = Compiler::Child(ChildCompiler::new(env!("CARGO_BIN_EXE_xnovu-rules-compiler"), [""; 0]));
+    let options = RuntimeOptions::new(dir.join("plugins"), dir.join("state/compiled"), compiler);
     let (runtime, report) = Runtime::open(options).await.unwrap();
     assert!(report.is_clean(), "{report}");
     Arc::new(runtime)
@@ -90,8 +92,11 @@ async fn beside(what: &str, runtime: &Arc<Runtime>) {
     }
     times.sort_unstable();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_nanos() as f64 / 1000.0;
-    println!("{}", json!({"what": format!("a neighbour {what}"), "attacks": attacks.load(Ordering::Relaxed),
-            "p50_us": at(0.5), "p99_us": at(0.99), "max_us": at(1.0)}));
+    println!(
+        "{}",
+        json!({"what": format!("a neighbour {what}"), "attacks": attacks.load(Ordering::Relaxed),
+            "p50_us": at(0.5), "p99_us": at(0.99), "max_us": at(1.0)})
+    );
 }
 
 /// The times of the honest enterprise's events, each from when it was put to when it was answered.

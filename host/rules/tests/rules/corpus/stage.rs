@@ -4,17 +4,20 @@ use std::fs;
 use std::path::PathBuf;
 
 use xnovu_domain::Verdict;
-use xnovu_rules::{BindingOutcome, Rules, Ruling, Runtime, Subject};
+use xnovu_rules::{BindingOutcome, CompileLimits, Compiler, Rules, Ruling, Runtime, RuntimeOptions, Subject};
 
 use super::table::{Attack, Ends, Guest};
 use super::{GROWTH_BYTES_MAX, meter};
-use crate::support::{B, Plugins, entry, event, guests, id, wat};
+use crate::support::{B, Plugins, child_compiler, entry, event, guests, id, wat};
 
 /// Longest text a refused or failing component makes an operator read, in bytes.
 const REASON_BYTES_MAX: usize = 2_000;
 
 /// Linear memory an attacker may use, in bytes: the default.
 const MEMORY_BYTES: u64 = 32 << 20;
+
+/// Memory the compiler may use, in bytes: enough for a rule, and soon used up by a bomb.
+const COMPILER_BYTES: u64 = 256 << 20;
 
 /// The host under attack.
 pub(super) struct Stage {
@@ -39,7 +42,7 @@ impl Stage {
         // What is built once is built before anything is measured.
         guests::hostile_wasi();
         plugins.bind(&honest());
-        let (runtime, report) = plugins.open().await;
+        let (runtime, report) = Runtime::open(options(&plugins)).await.unwrap();
         assert!(report.is_clean(), "{report}");
         let stage = Self { plugins, runtime, resident: 0 };
         stage.bystander().await.unwrap();
@@ -108,6 +111,12 @@ impl Stage {
             other => Err(format!("the honest enterprise was not answered: {other:?}")),
         }
     }
+}
+
+/// As in earnest, but for the memory of the compiler.
+fn options(plugins: &Plugins) -> RuntimeOptions {
+    let limits = CompileLimits { memory_bytes: COMPILER_BYTES, wall_s: 600, ..CompileLimits::default() };
+    RuntimeOptions { compiler: Compiler::Child(child_compiler(limits)), ..plugins.options() }
 }
 
 fn honest() -> String {

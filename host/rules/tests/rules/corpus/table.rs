@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::bytes;
-use crate::support::wat;
+use crate::support::{bombs, wat};
 
 /// One thing a component may try.
 pub(super) struct Attack {
@@ -59,6 +59,7 @@ pub(super) fn groups() -> Vec<(&'static str, Vec<Attack>)> {
         ("Worlds and versions", worlds()),
         ("Imports", imports()),
         ("More than a component may have", sizes()),
+        ("Harder to compile than to send", bombs()),
         ("Before the first question", starts()),
         ("Loops", loops()),
         ("Memory, tables and stack", memory()),
@@ -266,6 +267,21 @@ fn sizes() -> Vec<Attack> {
         wat("first-memory-too-large-for-the-pool", refused("memory")),
         wat("first-table-too-large", refused("table")),
         wat("sparse-data", fails("memory", "limits.memory_bytes")),
+    ]
+}
+
+/// The compiler may use 256 MB here, so that these end soon.
+fn bombs() -> Vec<Attack> {
+    let bomb = |name, does, make: fn() -> Vec<u8>| made(name, does, make, refused("compiling it takes more than"));
+    vec![
+        bomb("bomb-of-functions", "Two hundred thousand functions.", || bombs::functions(200_000)),
+        bomb("bomb-of-branches", "Twenty functions of twelve thousand branches that meet again.", || {
+            bombs::branches(20, 12_000)
+        }),
+        bomb("bomb-of-one-function", "One function of sixty thousand branches that meet again.", || {
+            bombs::branches(1, 60_000)
+        }),
+        bomb("bomb-of-blocks", "Blocks within blocks, two hundred thousand deep.", || bombs::blocks(200_000)),
     ]
 }
 
@@ -497,7 +513,7 @@ fn host_functions() -> Vec<Attack> {
             fails("trap", "it waits for a clock"),
         ),
         wat("leaves", fails("trap", "it called exit instead of answering")),
-        wat("asks-for-endless-chance", fails("trap", "it asked for 18446744073709551615 random bytes")),
+        wat("asks-for-endless-chance", fails("trap", "requested len 18446744073709551615 exceeds limit")),
         wat("hoards-handles", fails("trap", "it trapped")),
         wat("forges-a-handle", fails("trap", "unknown handle index")),
         Attack { limits: BY_FUEL, ..wat("reads-input-for-ever", fails("fuel", "limits.fuel")) },

@@ -12,13 +12,39 @@ pub(crate) fn branches(functions: u32, branches: u32) -> Vec<u8> {
     with_module(&module(functions, branches))
 }
 
+/// A component that brings along that many functions which do next to nothing.
+pub(crate) fn functions(count: u32) -> Vec<u8> {
+    let mut function = Function::new([]);
+    function.instruction(&Instruction::LocalGet(0)).instruction(&Instruction::End);
+    with_module(&of_functions(&vec![function; count as usize]))
+}
+
+/// A component that brings along a function of blocks within blocks, that many deep.
+pub(crate) fn blocks(depth: u32) -> Vec<u8> {
+    let mut function = Function::new([]);
+    for _ in 0..depth {
+        function.instruction(&Instruction::Block(BlockType::Empty));
+        // Each can be left, so that none of them goes away.
+        function.instruction(&Instruction::LocalGet(0)).instruction(&Instruction::BrIf(0));
+    }
+    for _ in 0..depth {
+        function.instruction(&Instruction::End);
+    }
+    function.instruction(&Instruction::LocalGet(0)).instruction(&Instruction::End);
+    with_module(&of_functions(&[function]))
+}
+
 fn module(functions: u32, branches: u32) -> Module {
+    of_functions(&vec![branchy(branches); functions as usize])
+}
+
+fn of_functions(functions: &[Function]) -> Module {
     let mut types = TypeSection::new();
     types.ty().function([ValType::I32], [ValType::I32]);
     let (mut declared, mut code) = (FunctionSection::new(), CodeSection::new());
-    for _ in 0..functions {
+    for function in functions {
         declared.function(0);
-        code.function(&branchy(branches));
+        code.function(function);
     }
     let mut module = Module::new();
     module.section(&types).section(&declared).section(&code);

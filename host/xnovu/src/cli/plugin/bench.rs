@@ -75,8 +75,7 @@ struct Cost {
 }
 
 pub(super) fn run(args: &BenchArgs, places: &Places, output: Output) -> anyhow::Result<ExitCode> {
-    let cache = places.state.join("compiled");
-    let bench = Workbench::open(&cache).with_context(|| format!("opening a sandbox in {}", cache.display()))?;
+    let bench = places.sandbox()?;
     let (mut told, mut regressed) = (Vec::new(), false);
     for project in projects(&args.projects, places)? {
         let saved = args.max_regression.map(|_| saved(&project)).transpose()?;

@@ -64,8 +64,7 @@ impl Finding {
 }
 
 pub(super) fn run(args: &ProjectArgs, places: &Places, output: Output) -> anyhow::Result<ExitCode> {
-    let cache = places.state.join("compiled");
-    let bench = Workbench::open(&cache).with_context(|| format!("opening a sandbox in {}", cache.display()))?;
+    let bench = places.sandbox()?;
     let (mut told, mut wrong) = (Vec::new(), false);
     for project in projects(args, places)? {
         let findings = check(&bench, &project).with_context(|| format!("checking the plugin {}", project.name()))?;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
@@ -51,9 +52,7 @@ struct Round {
 
 pub(super) async fn run(args: &DevArgs, places: &Places, output: Output) -> anyhow::Result<ExitCode> {
     let project = Project::open(&args.dir)?;
-    let cache = places.state.join("compiled");
-    let bench = Workbench::open(&cache).with_context(|| format!("opening a sandbox in {}", cache.display()))?;
-    let bench = std::sync::Arc::new(bench);
+    let bench = Arc::new(places.sandbox()?);
     let mut seen = look(&project.dir);
     for number in 1_u64.. {
         let (dir, places, bench) = (project.dir.clone(), places.clone(), bench.clone());

@@ -23,9 +23,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use tokio::runtime::Handle;
+use xnovu_rules::Workbench;
 
 use super::output::Output;
 use crate::config::Layers;
+use crate::parts::compiler;
 
 /// Begin, build, try and inspect plugins.
 #[derive(Debug, Subcommand)]
@@ -90,6 +92,15 @@ struct Places {
 }
 
 impl Places {
+    /// The sandbox plugins are tried in: the daemon's own, with what it compiles kept for the next time.
+    ///
+    /// # Errors
+    /// It cannot be set up.
+    fn sandbox(&self) -> anyhow::Result<Workbench> {
+        let cache = self.state.join("compiled");
+        Workbench::open(&cache, compiler()).with_context(|| format!("opening a sandbox in {}", cache.display()))
+    }
+
     fn of(layers: &Layers) -> Self {
         let below_home = |dir: &str| Some(Path::new(layers.get("HOME")?).join(dir));
         let user_cache = || layers.get("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| below_home(".cache"));

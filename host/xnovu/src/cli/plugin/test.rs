@@ -17,7 +17,6 @@ use super::difference::differences;
 use super::project::{Project, projects, relative};
 use super::{Places, ProjectArgs};
 use crate::cli::output::Output;
-use crate::parts::compiler;
 
 /// How one case went.
 pub(super) struct Report {
@@ -39,9 +38,7 @@ pub(super) struct Report {
 }
 
 pub(super) fn run(args: &ProjectArgs, places: &Places, output: Output) -> anyhow::Result<ExitCode> {
-    let cache = places.state.join("compiled");
-    let bench =
-        Workbench::open(&cache, compiler()).with_context(|| format!("opening a sandbox in {}", cache.display()))?;
+    let bench = places.sandbox()?;
     let mut reports = Vec::new();
     for project in projects(args, places)? {
         for report in test(&bench, &project)? {
