@@ -10,6 +10,7 @@ mod table;
 
 use std::collections::BTreeSet;
 use std::process::Command;
+use std::time::Instant;
 
 use stage::Stage;
 use table::{Attack, Guest};
@@ -41,8 +42,11 @@ fn attack_all() {
         let stage = Stage::open().await;
         let mut wrong = Vec::new();
         for (number, attack) in table::groups().into_iter().flat_map(|(_, attacks)| attacks).enumerate() {
-            if let Err(why) = stage.suffer(number, &attack).await {
-                eprintln!("{}: {why}", attack.name);
+            let started = Instant::now();
+            let suffered = stage.suffer(number, &attack).await;
+            // Who looks for the slow one, or for the one that ended the process, finds it in the output.
+            eprintln!("{} {:?}", attack.name, started.elapsed());
+            if let Err(why) = suffered {
                 wrong.push(format!("{}: {why}", attack.name));
             }
         }
