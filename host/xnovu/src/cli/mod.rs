@@ -6,12 +6,14 @@ mod compile;
 mod config;
 mod daemon;
 mod dev;
+mod doctor;
 pub mod output;
 mod place;
 pub mod plugin;
 mod queue;
 mod reach;
 mod serve;
+mod shell;
 mod worker;
 
 use std::path::{Path, PathBuf};
@@ -62,8 +64,14 @@ enum Command {
     /// See and check the settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Say whether this installation can work, and what to do where it cannot; exit code 1 where something fails.
+    Doctor(doctor::DoctorArgs),
     /// Try everything on this machine: a local Supabase and Novu, daemon, worker and sample plugins in one process.
     Dev(dev::DevArgs),
+    /// Print a script that lets a shell complete verbs and flags.
+    Completions(shell::CompletionsArgs),
+    /// Print the manual page, or write one for each verb.
+    Man(shell::ManArgs),
     /// Compile a component for the host, within bounds.
     #[command(hide = true)]
     Compile(compile::CompileArgs),
@@ -121,8 +129,11 @@ async fn dispatch(command: Command, layers: Layers, output: Output) -> anyhow::R
         Command::Worker(worker) => worker::run(worker, layers, output).await,
         Command::Queue(queue) => queue::run(queue, &layers, output).await,
         Command::Plugin(plugin) => plugin::run(plugin, &layers, output).await,
-        Command::Config(config) => Ok(config::run(&config, output)),
+        Command::Config(config) => Ok(config::run(&config, &layers, output)),
+        Command::Doctor(args) => Ok(doctor::run(args, layers, output).await),
         Command::Dev(dev) => dev::run(dev, layers, output).await,
+        Command::Completions(args) => Ok(shell::completions(&args, output)),
+        Command::Man(args) => shell::man(&args, output),
         Command::Compile(args) => Ok(compile::run(&args)),
     }
 }

@@ -23,14 +23,32 @@ use crate::telemetry::LogFormat;
 
 /// Reads and checks every setting.
 pub(super) fn read(layers: &Layers) -> Result<Config, Mistakes> {
+    let Examined { config, mistakes, warnings } = examine(layers);
+    match config {
+        Some(config) if mistakes.0.is_empty() => Ok(Config { warnings, ..config }),
+        _ => Err(mistakes),
+    }
+}
+
+/// What the settings come to, right or wrong.
+pub struct Examined {
+    /// What could be read; None where something that is required is missing.
+    config: Option<Config>,
+    /// What is missing or wrong.
+    pub mistakes: Mistakes,
+    /// What works and is worth a word.
+    pub warnings: Vec<Mistake>,
+}
+
+/// Reads and checks every setting, and says all that is to be said of them.
+#[must_use]
+pub fn examine(layers: &Layers) -> Examined {
     let mut read = Reader::new(layers);
     let config = read.config();
-    let Reader { mistakes, warnings, files, .. } = read;
-    let Some(mut config) = config else { return Err(mistakes) };
-    config.warnings = warnings;
-    config.secret_files = files;
-    config.warnings.extend(relations::warnings(&config, layers));
-    if mistakes.0.is_empty() { Ok(config) } else { Err(mistakes) }
+    let Reader { mistakes, mut warnings, files, .. } = read;
+    let config = config.map(|config| Config { secret_files: files, ..config });
+    warnings.extend(config.iter().flat_map(|config| relations::warnings(config, layers)));
+    Examined { config, mistakes, warnings }
 }
 
 /// The state directory. Any text is one.

@@ -85,19 +85,29 @@ fn file(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// Set, the files are written anew instead of compared.
+const UPDATE: &str = "XNOVU_UPDATE_DOCS";
+
+/// Asserts that a file of the repository holds what is made from the table.
+fn assert_made(path: &str, want: &str) {
+    if std::env::var_os(UPDATE).is_some() {
+        std::fs::write(format!("{}/../../{path}", env!("CARGO_MANIFEST_DIR")), want).unwrap();
+    }
+    assert!(file(path) == want, "{path} is not the table; make it anew: {UPDATE}=1 cargo test -p xnovu --lib config::");
+}
+
 #[test]
 fn the_example_of_an_env_file_is_the_table() {
-    let want = env_example();
-    assert!(file(".env.daemon.example") == want, "make it anew: xnovu config example > .env.daemon.example");
+    assert_made(".env.daemon.example", &env_example());
 }
 
 #[test]
 fn the_documented_settings_are_the_table() {
+    let (begin, end) = ("<!-- settings: made by `xnovu config reference` -->\n", "<!-- end of settings -->");
     let document = file("docs/configuration.md");
-    let hint = "put what `xnovu config reference` prints between the two marks of docs/configuration.md";
-    let (_, rest) = document.split_once("<!-- settings: made by `xnovu config reference` -->\n").expect(hint);
-    let (tables, _) = rest.split_once("<!-- end of settings -->").expect(hint);
-    assert!(tables.trim() == markdown().trim(), "{hint}");
+    let (before, rest) = document.split_once(begin).expect("the tables have a beginning");
+    let (_, after) = rest.split_once(end).expect("the tables have an end");
+    assert_made("docs/configuration.md", &format!("{before}{begin}\n{}\n\n{end}{after}", markdown().trim()));
 }
 
 #[test]
