@@ -11,7 +11,8 @@ use xnovu_queue::{Job, Outcome, SendRecord};
 
 use super::Worker;
 use super::compose::{compose, needs_workflows};
-use super::judge::{Course, Judgement, hold_wait};
+use super::course::Course;
+use super::judge::{Judgement, hold_wait};
 use crate::metrics::Discard;
 use crate::store::{Fence, Settlement, StoreError};
 use crate::telemetry::Chain;

@@ -4,6 +4,7 @@
 //! calls, `send` makes them. The daemon never calls anything here.
 
 pub mod compose;
+pub(crate) mod course;
 mod deliver;
 pub mod execute;
 mod judge;
