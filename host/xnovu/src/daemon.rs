@@ -54,25 +54,15 @@ impl Daemon {
     /// Starts the daemon's tasks.
     #[must_use]
     pub fn start(parts: &Parts, enterprises: Vec<EnterpriseId>, tasks: &Tasks, stop: &CancellationToken) -> Self {
-        let (config, requests) = (&parts.config, Arc::new(SweepRequests::default()));
-        let sockets =
-            realtime_sources(&config.supabase, config.sources, &config.per_enterprise, &enterprises, &requests);
-        let (hints, heard) = mpsc::channel(HINTS_MAX);
+        let (ears, heard) = Ears::of(parts, &enterprises);
         let (brake, braked) = watch::channel(false);
         let epoch = Arc::new(AtomicU64::new(0));
-        let settings = SweepSettings::with_period(config.sources.sweep_interval);
-        let due = Arc::new(Due::new(settings.horizon, Arc::clone(&parts.clock)));
-        let admission = Arc::new(admission(parts, Arc::clone(&due), braked.clone(), &epoch, &requests));
+        let admission = Arc::new(admission(parts, &ears, braked.clone(), &epoch));
         tasks.spawn("admission", admission.run(enterprises.clone(), heard, tasks.clone()));
         tasks.spawn("queue watch", watch_queue(Arc::clone(&parts.queue), brake, Arc::clone(&epoch), stop.clone()));
-        let again = (epoch, Arc::clone(&requests), enterprises.clone());
+        let again = (epoch, Arc::clone(&ears.requests), enterprises.clone());
         tasks.spawn("rules watch", watch_rules(parts.rules.changes(), again, stop.clone()));
-        start_due(due, hints.clone(), tasks, stop);
-        let connections = start_realtime(parts, &enterprises, sockets, &hints, tasks, stop);
-        let sweep = Sweep::new(Arc::clone(&parts.store), enterprises.clone(), settings, requests, braked);
-        let sweeps = sweep.watch();
-        let stopped = stop.clone();
-        tasks.spawn("sweep", async move { sweep.run(&hints, &stopped).await });
+        let (connections, sweeps) = ears.listen(parts, &enterprises, braked, tasks, stop);
         let book = parts.config.cron.enabled.then(|| read_rules(parts, &enterprises, tasks, stop));
         if let Some(book) = &book {
             start_ticker(parts, book, tasks, stop);
@@ -95,43 +85,67 @@ impl Daemon {
         tasks: &Tasks,
         stop: &CancellationToken,
     ) -> Self {
-        let requests = Arc::new(SweepRequests::default());
-        let config = &parts.config;
-        let sockets =
-            realtime_sources(&config.supabase, config.sources, &config.per_enterprise, &enterprises, &requests);
-        let (hints, heard) = mpsc::channel(HINTS_MAX);
+        let (ears, heard) = Ears::of(parts, &enterprises);
         let (_, never_braked) = watch::channel(false);
-        let settings = SweepSettings::with_period(parts.config.sources.sweep_interval);
-        let due = Arc::new(Due::new(settings.horizon, Arc::clone(&parts.clock)));
         let book = parts.config.cron.enabled.then(|| read_rules(parts, &enterprises, tasks, stop));
         let monitor = Arc::new(Monitor {
             eyes: Eyes::of(Arc::clone(&parts.store)),
             rules: Arc::clone(&parts.rules) as _,
             workflows: Workflows::new(Arc::clone(&parts.store)),
-            due: Arc::clone(&due),
+            due: Arc::clone(&ears.due),
             book: book.clone(),
             enterprises: enterprises.clone(),
             clock: Arc::clone(&parts.clock),
             comparison: Arc::clone(&comparison),
         });
         tasks.spawn("monitor", monitor.run(heard, stop.clone()));
-        start_due(due, hints.clone(), tasks, stop);
-        let connections = start_realtime(parts, &enterprises, sockets, &hints, tasks, stop);
-        let sweep = Sweep::new(Arc::clone(&parts.store), enterprises.clone(), settings, requests, never_braked);
-        let sweeps = sweep.watch();
-        let stopped = stop.clone();
-        tasks.spawn("sweep", async move { sweep.run(&hints, &stopped).await });
+        let (connections, sweeps) = ears.listen(parts, &enterprises, never_braked, tasks, stop);
         Self { enterprises, connections, sweeps, book, comparison: Some(comparison) }
     }
 }
 
-fn admission(
-    parts: &Parts,
+/// What a daemon hears with, whatever it does with what it hears.
+struct Ears {
+    requests: Arc<SweepRequests>,
+    sockets: Vec<Arc<dyn EventSource>>,
     due: Arc<Due>,
-    brake: watch::Receiver<bool>,
-    epoch: &Arc<AtomicU64>,
-    requests: &Arc<SweepRequests>,
-) -> Admission {
+    sweeping: SweepSettings,
+    hints: mpsc::Sender<Hint>,
+}
+
+impl Ears {
+    /// The ears, and where hints arrive once they listen. Nothing runs yet.
+    fn of(parts: &Parts, enterprises: &[EnterpriseId]) -> (Self, mpsc::Receiver<Hint>) {
+        let (config, requests) = (&parts.config, Arc::new(SweepRequests::default()));
+        let sockets =
+            realtime_sources(&config.supabase, config.sources, &config.per_enterprise, enterprises, &requests);
+        let sweeping = SweepSettings::with_period(config.sources.sweep_interval);
+        let due = Arc::new(Due::new(sweeping.horizon, Arc::clone(&parts.clock)));
+        let (hints, heard) = mpsc::channel(HINTS_MAX);
+        (Self { requests, sockets, due, sweeping, hints }, heard)
+    }
+
+    /// Starts every source. `paused` holds back the searches of the sweep that make jobs.
+    fn listen(
+        self,
+        parts: &Parts,
+        enterprises: &[EnterpriseId],
+        paused: watch::Receiver<bool>,
+        tasks: &Tasks,
+        stop: &CancellationToken,
+    ) -> (watch::Receiver<Connections>, watch::Receiver<SweepReport>) {
+        let Self { requests, sockets, due, sweeping, hints } = self;
+        start_due(due, hints.clone(), tasks, stop);
+        let connections = start_realtime(parts, enterprises, sockets, &hints, tasks, stop);
+        let sweep = Sweep::new(Arc::clone(&parts.store), enterprises.to_vec(), sweeping, requests, paused);
+        let sweeps = sweep.watch();
+        let stopped = stop.clone();
+        tasks.spawn("sweep", async move { sweep.run(&hints, &stopped).await });
+        (connections, sweeps)
+    }
+}
+
+fn admission(parts: &Parts, ears: &Ears, brake: watch::Receiver<bool>, epoch: &Arc<AtomicU64>) -> Admission {
     let reaper = Reaper {
         store: Arc::clone(&parts.store),
         queue: Arc::clone(&parts.queue),
@@ -143,14 +157,14 @@ fn admission(
         store: Arc::clone(&parts.store),
         rules: Arc::clone(&parts.rules) as _,
         queue: Arc::clone(&parts.queue),
-        due,
+        due: Arc::clone(&ears.due),
         retractions: Arc::clone(&parts.retractions),
         reaper: Arc::new(reaper),
         settings: Arc::clone(&parts.config.per_enterprise),
         seen_for: parts.config.sources.sweep_interval * 2,
         clock: Arc::clone(&parts.clock),
         brake,
-        requests: Arc::clone(requests),
+        requests: Arc::clone(&ears.requests),
         epoch: Arc::clone(epoch),
         trail: parts.trail.clone(),
         metrics: Arc::clone(&parts.metrics),
