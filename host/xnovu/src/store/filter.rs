@@ -4,6 +4,8 @@
 //! same filter after its answer was lost changes nothing more. Values put into `or` and `in` are quoted; ids hold no character that would
 //! need it.
 
+use std::fmt::Display;
+
 use xnovu_domain::{EnterpriseId, JobId, LEASE, Micros, Notification, NotificationId, RuleId};
 
 use super::Fence;
@@ -21,7 +23,15 @@ fn one(enterprise: &EnterpriseId, id: NotificationId) -> Filter {
     filter
 }
 
-fn page(filter: &mut Filter, after: Option<NotificationId>, limit: usize) {
+/// What may be used at all, of tables that people publish.
+fn published(enterprise: &EnterpriseId) -> Filter {
+    let mut filter = of(enterprise);
+    filter.push(("publish_status", "eq.PUBLISH".to_owned()));
+    filter.push(("deactivated", "is.false".to_owned()));
+    filter
+}
+
+fn page(filter: &mut Filter, after: Option<impl Display>, limit: usize) {
     if let Some(after) = after {
         filter.push(("id", format!("gt.{after}")));
     }
@@ -132,14 +142,8 @@ pub(crate) fn claimed_as_seen(row: &Notification) -> Filter {
 
 /// Published workflows, by id.
 pub(crate) fn workflows(enterprise: &EnterpriseId, after: Option<i64>, limit: usize) -> Filter {
-    let mut filter = of(enterprise);
-    filter.push(("publish_status", "eq.PUBLISH".to_owned()));
-    filter.push(("deactivated", "is.false".to_owned()));
-    if let Some(after) = after {
-        filter.push(("id", format!("gt.{after}")));
-    }
-    filter.push(("order", "id.asc".to_owned()));
-    filter.push(("limit", limit.to_string()));
+    let mut filter = published(enterprise);
+    page(&mut filter, after, limit);
     filter
 }
 
@@ -158,15 +162,9 @@ pub(crate) fn made_since(
 
 /// Rules that may fire, by id.
 pub(crate) fn rules(enterprise: &EnterpriseId, after: Option<RuleId>, limit: usize) -> Filter {
-    let mut filter = of(enterprise);
+    let mut filter = published(enterprise);
     filter.push(("trigger_type", "in.(CRON,SCHEDULE)".to_owned()));
-    filter.push(("publish_status", "eq.PUBLISH".to_owned()));
-    filter.push(("deactivated", "is.false".to_owned()));
-    if let Some(after) = after {
-        filter.push(("id", format!("gt.{after}")));
-    }
-    filter.push(("order", "id.asc".to_owned()));
-    filter.push(("limit", limit.to_string()));
+    page(&mut filter, after, limit);
     filter
 }
 
