@@ -58,17 +58,23 @@ async fn an_enterprise_that_is_switched_off_is_not_served() {
     assert!(said.contains("all are switched off"), "{said}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_with_tls_client_certificates_and_a_password_carries_the_line() {
-    let directory = tempfile::tempdir().unwrap();
-    let certificates = Certificates::make(directory.path());
-    let redis = RedisServer::with_tls(&certificates).await;
+/// A house that has all it needs to reach this Redis.
+async fn house_on_tls(redis: &RedisServer, certificates: &Certificates) -> House {
     let mut house = House::with(None, Options::default()).await;
     house.set("REDIS_URL", redis.tls_url());
     house.set("REDIS_PASSWORD", PASSWORD);
     house.set("REDIS_TLS_CA", certificates.authority.display());
     house.set("REDIS_TLS_CERT", certificates.client.display());
     house.set("REDIS_TLS_KEY", certificates.client_key.display());
+    house
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_with_tls_client_certificates_and_a_password_carries_the_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let certificates = Certificates::make(directory.path());
+    let redis = RedisServer::with_tls(&certificates).await;
+    let house = house_on_tls(&redis, &certificates).await;
     let (daemon, worker) = (house.daemon(), house.worker());
     let ids = house.insert_plain(5);
     house.until_all(&ids, "SENT").await;
@@ -76,14 +82,9 @@ async fn a_redis_with_tls_client_certificates_and_a_password_carries_the_line() 
     for said in [daemon.stop().await, worker.stop().await] {
         assert!(!said.contains(PASSWORD), "{said}");
     }
-    // Each of the three is needed.
+    // Without either there is no connection.
     for name in ["REDIS_PASSWORD", "REDIS_TLS_CA"] {
-        let mut house = House::with(None, Options::default()).await;
-        house.set("REDIS_URL", redis.tls_url());
-        house.set("REDIS_PASSWORD", PASSWORD);
-        house.set("REDIS_TLS_CA", certificates.authority.display());
-        house.set("REDIS_TLS_CERT", certificates.client.display());
-        house.set("REDIS_TLS_KEY", certificates.client_key.display());
+        let mut house = house_on_tls(&redis, &certificates).await;
         house.set(name, "");
         let (status, said) = house.worker().ended().await;
         assert_eq!(status.code(), Some(1), "{name}: {said}");

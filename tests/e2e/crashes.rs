@@ -2,7 +2,7 @@
 
 use xnovu_standin::{Effect, Face, Faults, HttpFault};
 
-use crate::support::{House, RedisServer, TABLE, until};
+use crate::support::{House, RedisServer, TABLE, Xnovu, until};
 
 /// Longer than a claim holds, in milliseconds.
 pub(crate) const PAST_THE_LEASE_MS: i64 = 130_000;
@@ -27,6 +27,17 @@ fn assert_stopped_cleanly_in_the_middle(house: &House, rows: usize) {
     assert!(under_way.is_empty(), "left behind: {under_way:?}");
     let sent = with("SENT").len();
     assert!((5..rows).contains(&sent), "{sent} of {rows} were sent before the stop");
+}
+
+/// A daemon, and a worker that has begun with the first of 30 rows.
+pub(crate) async fn worker_in_the_middle_of_30(house: &House) -> (Xnovu, Xnovu, Vec<i64>) {
+    let daemon = house.daemon();
+    let ids = house.insert_plain(30);
+    daemon.until_queue(&[("waiting", 30)]).await;
+    house.fault(slow_novu(700));
+    let worker = house.worker();
+    until_accepted(house, 5).await;
+    (daemon, worker, ids)
 }
 
 /// The database's clock moves on past the lease of every claim.
@@ -112,12 +123,7 @@ async fn a_redis_that_is_started_again_empty_is_found_again_by_daemon_and_worker
 async fn a_worker_that_is_asked_to_stop_ends_its_jobs_first_and_leaves_the_others_to_the_next() {
     let redis = RedisServer::start().await;
     let house = House::on(&redis).await;
-    let daemon = house.daemon();
-    let ids = house.insert_plain(30);
-    daemon.until_queue(&[("waiting", 30)]).await;
-    house.fault(slow_novu(700));
-    let worker = house.worker();
-    until_accepted(&house, 5).await;
+    let (_daemon, worker, ids) = worker_in_the_middle_of_30(&house).await;
     worker.stop().await;
     assert_stopped_cleanly_in_the_middle(&house, 30);
     house.mend();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::crashes::{slow_novu, until_accepted};
+use crate::crashes::{slow_novu, until_accepted, worker_in_the_middle_of_30};
 use crate::support::{House, RedisServer, TABLE, Xnovu, until, until_within};
 
 /// Long enough for a machine that is busy with everything else.
@@ -89,12 +89,7 @@ async fn workers_are_listed_with_what_they_do_also_those_of_other_state_director
 async fn a_worker_is_stopped_by_the_first_letters_of_its_name_after_what_is_under_way() {
     let redis = RedisServer::start().await;
     let house = House::on(&redis).await;
-    let daemon = house.daemon();
-    let ids = house.insert_plain(30);
-    daemon.until_queue(&[("waiting", 30)]).await;
-    house.fault(slow_novu(700));
-    let worker = house.worker();
-    until_accepted(&house, 5).await;
+    let (_daemon, worker, ids) = worker_in_the_middle_of_30(&house).await;
     let id = text(&until_listed(&house, "it is listed", |workers| workers.len() == 1).await[0], "id");
     let ran = house.run(&["worker", "stop", &id[..5]]).await.succeeded();
     assert!(ran.stderr.contains(&format!("asked worker {id}")), "{ran:?}");
