@@ -47,6 +47,8 @@ pub(crate) struct Conditions<'a> {
 pub(crate) struct Outcome<T> {
     pub(crate) result: Result<T, Fault>,
     pub(crate) fuel: u64,
+    /// Linear memory it had, in bytes.
+    pub(crate) memory_bytes: u64,
     pub(crate) duration: Duration,
     pub(crate) log: Vec<LogLine>,
 }
@@ -86,7 +88,7 @@ impl Conditions<'_> {
             let reason =
                 format!("the event has {bytes} bytes; at most {limit} are given to rules (limits.input_bytes)");
             let fault = Fault::new(BrokenKind::InputTooLarge { bytes, limit }, reason);
-            return Outcome { result: Err(fault), fuel: 0, duration: Duration::ZERO, log: Vec::new() };
+            return Outcome { result: Err(fault), fuel: 0, memory_bytes: 0, duration: Duration::ZERO, log: Vec::new() };
         }
         self.evaluate(now, seed, |call| ask(call, &question, now))
     }
@@ -108,7 +110,7 @@ impl Conditions<'_> {
                 Fault::of(&error, self.limits, meter.refused(), log.last().map(|line| line.text.as_str()))
             }
         });
-        Outcome { result, fuel, duration: started.elapsed(), log }
+        Outcome { result, fuel, memory_bytes: meter.memory_bytes(), duration: started.elapsed(), log }
     }
 
     fn instantiate(self, store: &mut Store<State>) -> wasmtime::Result<contract::Rules> {

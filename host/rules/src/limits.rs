@@ -121,13 +121,24 @@ impl Limits {
 #[derive(Debug)]
 pub(crate) struct Meter {
     memory_bytes_left: u64,
+    memory_bytes_granted: u64,
     table_elements_left: usize,
     refused: bool,
 }
 
 impl Meter {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self { memory_bytes_left: limits.memory_bytes, table_elements_left: TABLE_ELEMENTS_MAX, refused: false }
+        Self {
+            memory_bytes_left: limits.memory_bytes,
+            memory_bytes_granted: 0,
+            table_elements_left: TABLE_ELEMENTS_MAX,
+            refused: false,
+        }
+    }
+
+    /// Linear memory that was granted, in bytes. Memory is never given back, so this is also the most there was.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.memory_bytes_granted
     }
 
     /// Whether the last thing asked for was refused: then a trap that follows is most likely the guest giving up for want of memory.
@@ -142,6 +153,9 @@ impl ResourceLimiter for Meter {
         let left = self.memory_bytes_left.checked_sub(more);
         self.memory_bytes_left = left.unwrap_or(self.memory_bytes_left);
         self.refused = left.is_none();
+        if !self.refused {
+            self.memory_bytes_granted += more;
+        }
         Ok(!self.refused)
     }
 
@@ -183,6 +197,7 @@ mod tests {
         assert!(!meter.refused());
         assert!(!meter.memory_growing(40, 41, None).unwrap());
         assert!(meter.refused());
+        assert_eq!(meter.memory_bytes(), 100);
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub struct Tried<T> {
     pub answer: Result<T, (BrokenKind, String)>,
     /// Fuel used.
     pub fuel: u64,
+    /// Linear memory it had in the end, in bytes.
+    pub memory_bytes: u64,
     /// Wall time.
     pub duration: Duration,
     /// What the component logged.
@@ -109,6 +111,6 @@ impl Trial {
 }
 
 fn tried<T>(outcome: Outcome<T>) -> Tried<T> {
-    let Outcome { result, fuel, duration, log } = outcome;
-    Tried { answer: result.map_err(|fault| (fault.kind, fault.reason)), fuel, duration, log }
+    let Outcome { result, fuel, memory_bytes, duration, log } = outcome;
+    Tried { answer: result.map_err(|fault| (fault.kind, fault.reason)), fuel, memory_bytes, duration, log }
 }

@@ -153,7 +153,7 @@ impl Bound {
     }
 
     fn ruling<T>(&self, which: Which, outcome: Outcome<T>) -> Ruling<T> {
-        let Outcome { result, fuel, duration, log } = outcome;
+        let Outcome { result, fuel, duration, log, memory_bytes: _ } = outcome;
         match (result, self.stamp(which)) {
             (Ok(answer), Some(stamp)) => Ruling::Ruled(Ruled { answer, stamp, fuel, duration, log }),
             (Err(fault), _) => Ruling::Broken(self.broken_by(which, fault.kind, fault.reason)),
