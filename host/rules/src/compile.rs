@@ -26,6 +26,9 @@ pub use child::compile_as_child;
 /// Most of the child's standard error that is read, in bytes.
 const COMPLAINT_BYTES_MAX: u64 = 4096;
 
+/// Longest text of the engine's about a component, in bytes.
+const ERROR_BYTES_MAX: usize = 1_000;
+
 /// How often a child that closed its output is looked at until it has ended.
 const REAP: Duration = Duration::from_millis(1);
 
@@ -231,7 +234,9 @@ fn read_aside(name: &str, from: impl Read + Send + 'static, bytes_max: u64) -> i
     Ok(wait)
 }
 
-/// The whole chain of an error of the engine on one line.
+/// The whole chain of an error of the engine on one line. It quotes names of the component's, so it is bounded and cleaned like its words.
 pub(crate) fn words(error: &wasmtime::Error) -> String {
-    format!("{error:#}").replace('\n', " ")
+    let mut words = format!("{error:#}").replace(|c: char| c.is_control(), " ");
+    words.truncate(words.floor_char_boundary(ERROR_BYTES_MAX));
+    words
 }

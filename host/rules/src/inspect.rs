@@ -14,6 +14,9 @@ use crate::Digest;
 use crate::capability::{self, CONTRACT_PACKAGE, CONTRACT_VERSION, RULESET};
 use crate::ruling::guest_words;
 
+/// Names of a component's that one message tells, in bytes. What a standard library imports in all fits.
+const NAMES_BYTES_MAX: usize = 1_500;
+
 /// What a component is and asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
@@ -58,7 +61,7 @@ pub enum InspectError {
     #[error("it is not a valid component: {0}")]
     Invalid(String),
     /// It imports what the host does not give.
-    #[error("it imports what a rule may not have: {}", .0.join(", "))]
+    #[error("it imports what a rule may not have: {}", named(.0))]
     ForbiddenImports(Vec<String>),
     /// It does not export the contract.
     #[error("it does not export {CONTRACT_PACKAGE}/{RULESET}@{CONTRACT_VERSION}; it exports {}", exported(.0))]
@@ -66,7 +69,22 @@ pub enum InspectError {
 }
 
 fn exported(names: &[String]) -> String {
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    if names.is_empty() { "nothing".to_owned() } else { named(names) }
+}
+
+/// The names, as many as a person would read.
+fn named(names: &[String]) -> String {
+    let mut bytes = 0;
+    let fits = |name: &&String| {
+        bytes += name.len() + 2;
+        bytes <= NAMES_BYTES_MAX
+    };
+    let shown: Vec<_> = names.iter().take_while(fits).map(String::as_str).collect();
+    match names.len() - shown.len() {
+        0 => shown.join(", "),
+        more if shown.is_empty() => format!("{more} under very long names"),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 /// Reads what a component is. It may still be one that is refused: see [`Inspection::check`].
@@ -83,7 +101,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, InspectError> {
     if Parser::is_core_wasm(wasm) {
         return Err(InspectError::CoreModule);
     }
-    let invalid = |error: BinaryReaderError| InspectError::Invalid(error.to_string());
+    let invalid = |error: BinaryReaderError| InspectError::Invalid(guest_words(&error.to_string()));
     let types = Validator::new().validate_all(wasm).map_err(invalid)?;
     let Outline { imports, exports, producers } = outline(wasm).map_err(invalid)?;
     let functions = |name: &str| match types.component_item_for_import(name).map(|item| item.ty) {
