@@ -5,7 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Pages whose tables name tests between backticks.
-const PAGES: [&str; 2] = ["docs/hazards.md", "docs/queue.md"];
+const PAGES: [&str; 3] = ["docs/hazards.md", "docs/queue.md", PROMISES];
+
+/// The page with a row for each promise of the specification.
+const PROMISES: &str = "docs/promises.md";
 
 /// A name is that of a test where it has more words than a command, a metric or a setting.
 const WORDS_MIN: usize = 5;
@@ -25,6 +28,38 @@ fn every_test_that_a_page_names_exists() {
         missing.extend(names.filter(|name| !exists(name)).map(|name| format!("{page}: {name}")));
     }
     assert!(missing.is_empty(), "no test has these names: {missing:#?}");
+}
+
+#[test]
+fn every_promise_has_something_that_shows_it() {
+    let page = fs::read_to_string(root().join(PROMISES)).unwrap();
+    let (tests, clients) = (tests(), of_clients());
+    let mut rows = 0;
+    for row in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| promise |")) {
+        let shown_by = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let named = shown_by.split('`').skip(1).step_by(2);
+        let shows = |name: &str| tests.contains(name) || clients.contains(name);
+        let bad: Vec<&str> = named.clone().filter(|name| !shows(name)).collect();
+        assert!(bad.is_empty(), "no test has the names {bad:?} of the row\n{row}");
+        let is_file = |word: &str| word.contains('/') && root().join(word).is_file();
+        let files = shown_by.split([' ', ',']).filter(|word| is_file(word)).count();
+        assert!(named.count() + files > 0, "nothing shows this promise:\n{row}");
+        rows += 1;
+    }
+    assert!(rows > 50, "only {rows} rows were read");
+}
+
+/// The names of the tests that Node runs.
+fn of_clients() -> BTreeSet<String> {
+    let directories = ["tests/interop", "docker/bull-board"].map(|directory| root().join(directory));
+    let files =
+        directories.iter().flat_map(|directory| fs::read_dir(directory).unwrap()).map(|file| file.unwrap().path());
+    let mut names = BTreeSet::new();
+    for text in files.filter(|path| path.is_file()).filter_map(|path| fs::read_to_string(path).ok()) {
+        let calls = text.lines().filter_map(|line| line.trim_start().strip_prefix("test("));
+        names.extend(calls.filter_map(|call| Some(call.split(['\'', '"']).nth(1)?.to_owned())));
+    }
+    names
 }
 
 fn is_a_claim(name: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use xnovu_standin::Options;
 
-use crate::support::{ENTERPRISES, House, RedisServer, Xnovu};
+use crate::support::{ENTERPRISES, House, RedisServer, Xnovu, free_port, process, until};
 
 /// Exit code of settings that are missing or wrong.
 const EXIT_SETTINGS: i32 = 64;
@@ -34,6 +34,55 @@ async fn a_worker_without_a_redis_and_a_daemon_without_enterprises_say_so_with_e
         assert_eq!(status.code(), Some(EXIT_SETTINGS), "{said}");
         assert!(said.contains(name), "{name} is not named: {said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_option_of_start_outranks_its_variable_and_is_obeyed() {
+    let redis = RedisServer::start().await;
+    let mut house = House::on(&redis).await;
+    house.set("WORKER_CONCURRENCY", 9);
+    let (of_the_variable, of_the_option) = (free_port(), free_port());
+    let port = of_the_option.to_string();
+    let own = ["daemon", "start", "--enterprises", ENTERPRISES[1], "--health-port", &port, "--log-level", "warn"];
+    let daemon = Xnovu::start("daemon", &own, house.dir(), &house.environment(of_the_variable), Some(of_the_option));
+    daemon.until_subscribed().await;
+    let served = daemon.health().await["enterprise_status"].clone();
+    assert_eq!(served.as_object().unwrap().keys().collect::<Vec<_>>(), [ENTERPRISES[1]]);
+    let quiet = house.start("worker", &["worker", "start", "--concurrency", "4", "--log-level", "warn"]);
+    let development = house.start("worker", &["worker", "start", "--dev"]);
+    let mut concurrency = until("both workers are listed", async || {
+        let workers = house.run(&["worker", "list", "--output", "json"]).await.succeeded().json();
+        let found: Vec<u64> = workers.as_array().unwrap().iter().filter_map(|w| w["concurrency"].as_u64()).collect();
+        if found.len() == 2 { Ok(found) } else { Err(workers.to_string()) }
+    })
+    .await;
+    concurrency.sort_unstable();
+    assert_eq!(concurrency, [4, 9], "the option for one, the variable for the other");
+    let said = [daemon.stop().await, quiet.stop().await].concat();
+    assert!(!said.contains("\"level\":\"info\"") && !said.contains("\"level\":\"debug\""), "{said}");
+    let said = development.stop().await;
+    assert!(
+        said.contains(" info  DaemonManager started ") && !said.contains("\"level\""),
+        "no lines for people: {said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_is_bound_to_loopback_unless_told_otherwise() {
+    process::crypto();
+    let mut house = House::with(None, Options::default()).await;
+    // Another address of this machine, as a neighbour would use it.
+    let beside = async |port: u16| reqwest::get(format!("http://127.0.0.2:{port}/livez")).await.map(|_| ());
+    let port = free_port();
+    let daemon = Xnovu::start("daemon", &["daemon"], house.dir(), &house.environment(port), Some(port));
+    daemon.health().await;
+    assert!(beside(port).await.is_err_and(|error| error.is_connect()), "it answers on an address nobody named");
+    daemon.stop().await;
+    house.set("DAEMON_HEALTH_HOST", "0.0.0.0");
+    let port = free_port();
+    let daemon = Xnovu::start("daemon", &["daemon"], house.dir(), &house.environment(port), Some(port));
+    daemon.health().await;
+    beside(port).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 
 use super::Cli;
 
@@ -30,6 +30,34 @@ fn the_help_of_every_verb_is_as_it_was_reviewed() {
     }
     let gone: Vec<&String> = stands.keys().filter(|name| !said.contains_key(*name)).collect();
     assert!(gone.is_empty(), "there are no such verbs any more: {gone:?}\n{hint}");
+}
+
+#[test]
+fn every_command_line_of_the_specification_is_understood() {
+    let lines = [
+        "daemon start --dev --enterprises ent1,ent2",
+        "worker scale 2 --dev --concurrency 5",
+        "daemon start --health-port 3002 --log-level warn",
+        "daemon status",
+        "daemon health",
+        "daemon stop",
+        "daemon restart",
+        "daemon restart --dev --enterprises ent1 --health-port 3002 --log-level error",
+        "worker start",
+        "worker start --dev --concurrency 5 --log-level debug",
+        "worker list",
+        "worker stop",
+        "daemon start --enterprises ent1,ent2,ent3 --log-level debug",
+        "worker scale 4 --concurrency 10",
+        "daemon start --dev --enterprises test-ent",
+        "worker scale 2 --dev --concurrency 3",
+        "worker scale 6",
+    ];
+    for line in lines {
+        let parsed = Cli::try_parse_from(std::iter::once("xnovu").chain(line.split(' ')));
+        assert!(parsed.is_ok(), "{line}: {}", parsed.err().unwrap());
+    }
+    assert!(Cli::try_parse_from(["xnovu", "daemon", "begin"]).is_err(), "anything is understood");
 }
 
 fn collect(command: &mut clap::Command, name: &str, said: &mut BTreeMap<String, String>) {

@@ -172,6 +172,16 @@ fn every_variable_of_the_original_is_accepted_and_those_without_a_meaning_say_so
 }
 
 #[test]
+fn the_defaults_of_the_specification_hold() {
+    let config = with(&[]).unwrap();
+    assert_eq!((config.health.port(), config.log_level.as_str(), config.concurrency), (3001, "info", 5));
+    let priorities = config.of(&"anybody".parse().unwrap()).priorities;
+    assert_eq!((priorities.realtime.get(), priorities.scheduled.get(), priorities.cron.get()), (10, 5, 1));
+    assert_eq!(config.sources.reconnect_delay, Duration::from_secs(1));
+    assert!(config.enterprises.is_empty() && config.warnings.is_empty());
+}
+
+#[test]
 fn an_enterprise_has_its_own_settings_over_those_of_all_under_either_spelling() {
     let id: EnterpriseId = "3f2a0000-1111-4111-8111-00000000abcd".parse().unwrap();
     let config = with(&[
