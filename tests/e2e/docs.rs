@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::support::page::{Counts, Page};
+use crate::support::postgres::PostgresServer;
 use crate::support::{House, RedisServer, free_port};
 
 /// Ends the daemons that a page has detached.
@@ -49,4 +50,33 @@ async fn the_operators_page_does_what_it_says() {
     let page = Page::of(&house, "docs/operate.md", free_port()).replacing("3002", free_port());
     let counts = page.run().await;
     assert_eq!(counts, Counts { run: 11, not_run: 1 });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_on_recovery_does_what_it_says_and_what_was_sent_before_an_old_copy_is_not_sent_again() {
+    let (mut redis, postgres) = (RedisServer::start().await, PostgresServer::start().await);
+    let mut house = House::on(&redis).await;
+    house.set("DATABASE_URL", postgres.url());
+    let (mut daemon, mut worker) = (Some(house.daemon()), Some(house.worker()));
+    let copied = house.insert_plain(5);
+    house.until_all(&copied, "SENT").await;
+    let checkout = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let page = Page::of(&house, "docs/backup.md", free_port());
+    let page = page.replacing("6380", free_port()).replacing("path/to/xnovu", checkout);
+    let mut since = Vec::new();
+    let counts = page.run_between(async |block| match block {
+        1 => {
+            // The copy gets old; then Redis is lost.
+            let later = house.insert_plain(5);
+            house.until_all(&later, "SENT").await;
+            daemon.take().unwrap().stop().await;
+            worker.take().unwrap().stop().await;
+            redis.kill();
+            since = [later, house.insert_plain(5)].concat();
+        }
+        5 => house.until_all(&since, "SENT").await,
+        _ => {}
+    });
+    assert_eq!(counts.await, Counts { run: 6, not_run: 0 });
+    house.assert_sent_once(&[copied, since].concat());
 }

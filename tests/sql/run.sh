@@ -139,6 +139,13 @@ tied=$(sql -f docker/sql/tied-enterprises.sql)
 00000000-0000-4000-8000-000000000004|0|1" ] || fail "the enterprises that move together: $tied"
 echo "ok: enterprises with rules or scheduled rows move together"
 
+owed_by=$(sql -f docker/sql/owed.sql | cut -d'|' -f1,2)
+wanted=$(sql -c "select enterprise_id, count(*) from notify.ent_notification where enterprise_id is not null and $owed
+  or enterprise_id is not null and not deactivated and publish_status = 'PUBLISH' and (notification_status = 'PROCESSING'
+  or notification_status = 'PENDING' and scheduled_for > now()) group by 1 order by 1")
+[ -n "$owed_by" ] && [ "$owed_by" = "$wanted" ] || fail "what is owed: wanted $wanted, got $owed_by"
+echo "ok: what each enterprise's rows owe is counted"
+
 moved="update notify.ent_notification set tags = '{edited}' where name = 'n-3' returning updated_at > (select updated_at from
   notify.ent_notification where name = 'n-3')"
 expect "an edit moves updated_at" t "$moved"

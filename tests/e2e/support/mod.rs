@@ -6,6 +6,7 @@
 pub mod marked;
 pub mod page;
 pub mod plugins;
+pub mod postgres;
 pub mod process;
 pub mod redis;
 

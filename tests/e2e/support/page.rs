@@ -63,9 +63,15 @@ impl<'a> Page<'a> {
 
     /// Runs its blocks one after the other.
     pub async fn run(self) -> Counts {
+        self.run_between(async |_| ()).await
+    }
+
+    /// The same, and lets something happen before each block, told by the number of those before it, and after the last one.
+    pub async fn run_between(self, mut happens: impl AsyncFnMut(usize)) -> Counts {
         let text = fs::read_to_string(root().join(self.path)).unwrap();
         let (mut counts, mut running) = (Counts::default(), Vec::new());
-        for block in blocks(&text) {
+        for (number, block) in blocks(&text).into_iter().enumerate() {
+            happens(number).await;
             let at = format!("{}:{}", self.path, block.line);
             match block.directive.split_once(": ").unwrap_or((&block.directive, "")) {
                 ("not run", reason) => {
@@ -80,6 +86,7 @@ impl<'a> Page<'a> {
             }
             counts.run += 1;
         }
+        happens(counts.run + counts.not_run).await;
         counts
     }
 
@@ -99,7 +106,7 @@ impl<'a> Page<'a> {
         let [command] = block.commands.as_slice() else { panic!("{at}: one command can run in the background") };
         let log = self.house.dir().join(format!("background-{}", block.line));
         let file = fs::File::create(&log).unwrap();
-        let mut bash = self.command(&format!("exec {}", self.replace(command)));
+        let mut bash = self.command(&format!("exec env {}", self.replace(command)));
         bash.stdout(file.try_clone().unwrap()).stderr(file);
         let mut child = bash.spawn().unwrap();
         until_within(PATIENCE, &format!("{at}: {condition}"), async || {
