@@ -49,6 +49,25 @@ fn every_promise_has_something_that_shows_it() {
     assert!(rows > 50, "only {rows} rows were read");
 }
 
+/// Pages whose commands no test here runs, and why.
+const RUN_ELSEWHERE: [(&str, &str); 1] = [("docs/plugins.md", "by host/xnovu/src/cli/plugin/tests.rs")];
+
+#[test]
+fn every_page_with_commands_is_run_by_a_test() {
+    let here = root().join("tests/e2e");
+    let sources = fs::read_dir(here).unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file());
+    let sources: String = sources.map(|path| fs::read_to_string(path).unwrap()).collect();
+    let pages = fs::read_dir(root().join("docs")).unwrap().map(|page| page.unwrap().path());
+    for page in pages.filter(|page| fs::read_to_string(page).unwrap().contains("```console")) {
+        let name = format!("docs/{}", page.file_name().unwrap().to_string_lossy());
+        let run = sources.contains(&format!("Page::of(&house, \"{name}\""));
+        assert!(
+            run || RUN_ELSEWHERE.iter().any(|(elsewhere, _)| *elsewhere == name),
+            "no test runs the commands of {name}"
+        );
+    }
+}
+
 /// The names of the tests that Node runs.
 fn of_clients() -> BTreeSet<String> {
     let directories = ["tests/interop", "docker/bull-board"].map(|directory| root().join(directory));

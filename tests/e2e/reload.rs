@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use xnovu_rules::Digest;
 
-use crate::support::{ENTERPRISES, House, RedisServer, Xnovu, marked, until, until_within};
+use crate::support::page::{Counts, Page};
+use crate::support::{ENTERPRISES, House, RedisServer, Xnovu, free_port, marked, until, until_within};
 
 /// Longest wait for rows that were held for a while.
 const LONG: Duration = Duration::from_secs(90);
@@ -285,38 +286,29 @@ async fn an_operator_lists_reloads_and_rolls_back() {
     daemon.stop().await;
 }
 
-/// What `docs/rules.md` shows between fences of this kind, block by block.
-fn shown(page: &str, kind: &str) -> Vec<String> {
-    let fence = format!("```{kind}\n");
-    page.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+/// The example of `bindings.toml` on the operator's page.
+fn shown_bindings() -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rules.md");
+    let page = fs::read_to_string(page).unwrap();
+    let [_, example] = page.split("```toml\n").collect::<Vec<_>>()[..] else { panic!("not one example") };
+    example.split("```").next().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_operators_page_works_as_it_stands() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rules.md");
-    let page = fs::read_to_string(page).unwrap();
     let redis = RedisServer::start().await;
-    let house = House::on(&redis).await;
+    let mut house = House::on(&redis).await;
+    house.set("XNOVU_STATE_DIR", house.dir().join(".xnovu").display());
     for plugin in ["night-desk", "house-rules"] {
         marked::put(&house, plugin, "1.0.0", &marked::component("good", 1));
     }
-    let [bindings] = &shown(&page, "toml")[..] else { panic!("not one example of bindings.toml") };
-    marked::replace(&house.plugins().join("bindings.toml"), bindings.as_bytes());
+    marked::replace(&house.plugins().join("bindings.toml"), shown_bindings().as_bytes());
     let (daemon, _worker) = (house.daemon(), house.worker());
     until_listed(&house, "1.0.0", "ready").await;
     assert_eq!(listed(&house, "*").await["state"], "ready");
     marked::put(&house, "night-desk", "1.2.0", &marked::component("good", 2));
-    let commands: Vec<String> = shown(&page, "console")
-        .iter()
-        .flat_map(|block| {
-            block.lines().filter_map(|line| line.strip_prefix("$ xnovu ").map(str::to_owned)).collect::<Vec<_>>()
-        })
-        .collect();
-    assert!(commands.len() >= 5, "{commands:?}");
-    for command in &commands {
-        let words: Vec<&str> = command.split_whitespace().collect();
-        house.run(&words).await.succeeded();
-    }
+    let counts = Page::of(&house, "docs/rules.md", free_port()).run().await;
+    assert_eq!(counts, Counts { run: 4, not_run: 0 });
     until_listed(&house, "1.2.0", "ready").await;
     daemon.stop().await;
 }

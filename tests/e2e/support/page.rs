@@ -173,11 +173,14 @@ fn blocks(text: &str) -> Vec<Block> {
     blocks
 }
 
-/// What comes after the first line that fits the pattern, in which `…` stands for anything.
+/// What comes after the first line that fits the pattern, in which `…` stands for anything, and any space for any other.
 fn find<'t>(text: &'t str, pattern: &str) -> Option<&'t str> {
+    let even = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let pattern = even(pattern);
     let parts: Vec<&str> = pattern.split('…').map(str::trim).collect();
     let fits = |line: &str| {
-        let mut rest = Some(line.trim());
+        let line = even(line);
+        let mut rest = Some(line.as_str());
         for (number, part) in parts.iter().enumerate() {
             rest = rest.and_then(|rest| match number {
                 0 => rest.strip_prefix(part),
@@ -215,6 +218,7 @@ fn shown_lines_are_found_in_order_and_dots_stand_for_anything() {
     assert_eq!(find(said, "one …"), Some("\nthree\n"));
     assert_eq!(find(said, "… two"), Some("\nthree\n"));
     assert_eq!(find(said, "three"), Some("\n"));
+    assert_eq!(find("a    b\n", "a  b"), Some("\n"));
     for wrong in ["one", "one … three", "two", "thre"] {
         assert_eq!(find(said, wrong), None, "{wrong}");
     }
