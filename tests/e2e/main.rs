@@ -33,6 +33,7 @@ mod retractions;
 mod rules;
 mod run;
 mod settings;
+mod shell;
 mod support;
 mod takeover;
 mod traces;

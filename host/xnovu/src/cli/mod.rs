@@ -12,6 +12,7 @@ pub mod plugin;
 mod queue;
 mod reach;
 mod serve;
+mod shell;
 mod worker;
 
 use std::path::{Path, PathBuf};
@@ -42,7 +43,7 @@ pub struct Cli {
     output: Format,
 
     /// File of settings, instead of the xnovu.toml of this directory
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     config: Option<PathBuf>,
 }
 
@@ -64,6 +65,10 @@ enum Command {
     Config(config::ConfigCommand),
     /// Try everything on this machine: a local Supabase and Novu, daemon, worker and sample plugins in one process.
     Dev(dev::DevArgs),
+    /// Print a script that lets a shell complete verbs and flags.
+    Completions(shell::CompletionsArgs),
+    /// Print the manual page, or write one for each verb.
+    Man(shell::ManArgs),
     /// Compile a component for the host, within bounds.
     #[command(hide = true)]
     Compile(compile::CompileArgs),
@@ -84,7 +89,7 @@ impl Cli {
 #[derive(Args, Clone, Default, Serialize)]
 struct CommonArgs {
     /// Directory of bindings.toml and the plugins [default: plugins]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     plugins: Option<String>,
 
     /// Jobs performed at a time by one worker [default: 5]
@@ -123,6 +128,8 @@ async fn dispatch(command: Command, layers: Layers, output: Output) -> anyhow::R
         Command::Plugin(plugin) => plugin::run(plugin, &layers, output).await,
         Command::Config(config) => Ok(config::run(&config, output)),
         Command::Dev(dev) => dev::run(dev, layers, output).await,
+        Command::Completions(args) => Ok(shell::completions(&args, output)),
+        Command::Man(args) => shell::man(&args, output),
         Command::Compile(args) => Ok(compile::run(&args)),
     }
 }

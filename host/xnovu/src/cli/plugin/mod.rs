@@ -48,7 +48,7 @@ pub struct NewArgs {
     name: String,
 
     /// Directory to put it into [default: plugins]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     dir: Option<PathBuf>,
 }
 
@@ -60,7 +60,7 @@ pub struct ProjectArgs {
     dirs: Vec<PathBuf>,
 
     /// Directory of bindings.toml and the plugins [default: plugins]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     plugins: Option<PathBuf>,
 }
 
