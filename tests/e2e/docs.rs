@@ -80,3 +80,11 @@ async fn the_page_on_recovery_does_what_it_says_and_what_was_sent_before_an_old_
     assert_eq!(counts.await, Counts { run: 6, not_run: 0 });
     house.assert_sent_once(&[copied, since].concat());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_on_settings_does_what_it_says() {
+    let redis = RedisServer::start().await;
+    let house = House::on(&redis).await;
+    let counts = Page::of(&house, "docs/configuration.md", free_port()).run().await;
+    assert_eq!(counts, Counts { run: 2, not_run: 0 });
+}

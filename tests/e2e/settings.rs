@@ -1,5 +1,6 @@
 //! What an operator sets, well and badly.
 
+use serde_json::json;
 use xnovu_standin::Options;
 
 use crate::support::{ENTERPRISES, House, RedisServer, Xnovu, free_port, process, until};
@@ -23,6 +24,76 @@ async fn everything_that_is_missing_or_wrong_is_named_at_once_with_exit_code_64(
     for name in wrong {
         assert!(said.contains(name), "{name} is not named: {said}");
     }
+}
+
+/// A directory whose settings stand in every layer. One secret is in a file, one in a URL.
+fn layered() -> (tempfile::TempDir, Vec<(&'static str, String)>) {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("novu.key", "PLANTEDINFILE\n");
+    write(
+        "xnovu.toml",
+        "[supabase]\nurl = \"https://acme.supabase.co\"\n[novu]\nkey_file = \"novu.key\"\n[worker]\nconcurrency = 7\n\
+         [enterprises.\"acme-1\"]\nattempts = 9\n",
+    );
+    write(".env", "# first\nREDIS_URL=redis://me:PLANTEDINURL@redis:6379/2\nWORKER_CONCURRENCY=8\n");
+    let environment = [("SUPABASE_SERVICE_ROLE_KEY", "PLANTEDKEY"), ("LOG_LEVEL", "warn")];
+    (dir, environment.map(|(name, value)| (name, value.to_owned())).into())
+}
+
+#[tokio::test]
+async fn every_setting_is_shown_with_value_and_origin_and_no_secret_is() {
+    let (dir, environment) = layered();
+    let run = async |arguments: &[&str]| process::run(arguments, dir.path(), &environment).await;
+    let told = run(&["config", "show", "--output", "json"]).await.succeeded().json();
+    let one = |name: &str| {
+        let one = told.as_array().unwrap().iter().find(|one| one["name"] == name);
+        one.unwrap_or_else(|| panic!("{name}: {told}")).clone()
+    };
+    let place = |name: &str| json!([one(name)["value"], one(name)["layer"], one(name)["file"], one(name)["line"]]);
+    let toml = std::path::absolute(dir.path().join("xnovu.toml")).unwrap();
+    assert_eq!(place("WORKER_CONCURRENCY"), json!(["8", ".env", ".env", 3]));
+    assert_eq!(place("REDIS_URL"), json!(["redis://me:hidden@redis:6379/2", ".env", ".env", 2]));
+    assert_eq!(place("NEXT_PUBLIC_SUPABASE_URL"), json!(["https://acme.supabase.co/", "xnovu.toml", "xnovu.toml", 2]));
+    assert_eq!(place("NOVU_SECRET_KEY"), json!(["(hidden) in novu.key", "xnovu.toml", "xnovu.toml", 4]));
+    assert_eq!(place("SUPABASE_SERVICE_ROLE_KEY"), json!(["(hidden)", "environment", null, null]));
+    assert_eq!(place("DAEMON_LOG_LEVEL"), json!(["warn", "environment", null, null]));
+    assert_eq!(place("QUEUE_PREFIX"), json!(["xnovu-acme", "default", null, null]));
+    assert_eq!(place("ENT_acme-1_RETRY_ATTEMPTS"), json!(["9", "xnovu.toml", "xnovu.toml", 8]));
+    let named = run(&["config", "show", "--output", "json", "--config", "xnovu.toml"]).await.succeeded().json();
+    let flag = named.as_array().unwrap().iter().find(|one| one["name"] == "XNOVU_CONFIG").unwrap().clone();
+    assert_eq!(json!([flag["value"], flag["layer"]]), json!([toml, "flag"]));
+    let text = run(&["config", "show"]).await.succeeded();
+    for line in ["# Redis", "# For one enterprise", "environment, as LOG_LEVEL", ".env:3", "xnovu.toml:8"] {
+        assert!(text.stdout.contains(line), "{line}: {}", text.stdout);
+    }
+    let set = run(&["config", "show", "--set"]).await.succeeded();
+    assert!(set.stdout.contains("WORKER_CONCURRENCY") && !set.stdout.contains("NOVU_TIMEOUT"), "{}", set.stdout);
+    let checked = run(&["config", "check"]).await.succeeded();
+    for said in [told.to_string(), format!("{text:?}{set:?}{checked:?}")] {
+        assert!(!said.contains("PLANTED"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn the_check_names_mistakes_and_risks_at_once_and_its_exit_code_says_which() {
+    let (dir, mut environment) = layered();
+    let sound = process::run(&["config", "check"], dir.path(), &environment).await.succeeded();
+    // A password that travels in the clear is a risk.
+    assert!(sound.stdout.contains("warning: REDIS_URL: sends the password in the clear"), "{sound:?}");
+    assert!(sound.stdout.contains("the settings work; warnings: 1"), "{sound:?}");
+    environment.push(("WORKER_CONCURRENCY", "PLANTEDNUMBER".to_owned()));
+    environment.push(("XNOVU_SWEEP_INTERVAL", "120001".to_owned()));
+    environment.retain(|(name, _)| *name != "SUPABASE_SERVICE_ROLE_KEY");
+    let wrong = process::run(&["config", "check", "--output", "json"], dir.path(), &environment).await;
+    assert_eq!(wrong.code, Some(EXIT_SETTINGS), "{wrong:?}");
+    let told = wrong.json();
+    let names = |list: &str| told[list].as_array().unwrap().iter().map(|one| one["name"].clone()).collect::<Vec<_>>();
+    assert_eq!(names("mistakes"), ["SUPABASE_SERVICE_ROLE_KEY", "WORKER_CONCURRENCY"]);
+    assert_eq!(names("warnings"), ["XNOVU_SWEEP_INTERVAL", "REDIS_URL"]);
+    assert_eq!(told["ok"], false);
+    let all = told["mistakes"].as_array().unwrap().iter().chain(told["warnings"].as_array().unwrap());
+    assert!(all.clone().all(|one| one["hint"].as_str().is_some_and(|hint| !hint.is_empty())), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -126,7 +126,7 @@ async fn dispatch(command: Command, layers: Layers, output: Output) -> anyhow::R
         Command::Worker(worker) => worker::run(worker, layers, output).await,
         Command::Queue(queue) => queue::run(queue, &layers, output).await,
         Command::Plugin(plugin) => plugin::run(plugin, &layers, output).await,
-        Command::Config(config) => Ok(config::run(&config, output)),
+        Command::Config(config) => config::run(&config, &layers, output),
         Command::Dev(dev) => dev::run(dev, layers, output).await,
         Command::Completions(args) => Ok(shell::completions(&args, output)),
         Command::Man(args) => shell::man(&args, output),

@@ -13,6 +13,7 @@ mod read;
 mod relations;
 mod secret;
 pub mod settings;
+mod shown;
 mod table;
 mod values;
 
@@ -29,9 +30,11 @@ pub use document::{env_example, markdown};
 pub use enterprises::{EnterpriseSettings, Events, PerEnterprise};
 pub use layers::{Found, Layer, Layers, Origin};
 pub use mistakes::{Mistake, Mistakes};
+pub use read::check;
 pub use relations::LEDGER_MARGIN;
 pub use secret::{Secret, SecretFiles};
 pub use settings::XNOVU_CONFIG_NAME as XNOVU_CONFIG;
+pub use shown::{Shown, place, shown};
 pub use table::{Fallback, Group, Kind, Setting};
 
 /// Everything a daemon or a worker needs to know.

@@ -23,14 +23,24 @@ use crate::telemetry::LogFormat;
 
 /// Reads and checks every setting.
 pub(super) fn read(layers: &Layers) -> Result<Config, Mistakes> {
+    let (config, mistakes) = examine(layers);
+    if mistakes.0.is_empty() { Ok(config) } else { Err(mistakes) }
+}
+
+/// Reads and checks every setting, and says all that is to be said of them: what is missing or wrong, and what works and is worth a word.
+#[must_use]
+pub fn check(layers: &Layers) -> (Mistakes, Vec<Mistake>) {
+    let (config, mistakes) = examine(layers);
+    (mistakes, config.warnings)
+}
+
+/// What the settings come to. Where there are mistakes, it holds something else in their place, and is good for warnings only.
+fn examine(layers: &Layers) -> (Config, Mistakes) {
     let mut read = Reader::new(layers);
     let config = read.config();
-    let Reader { mistakes, warnings, files, .. } = read;
-    let Some(mut config) = config else { return Err(mistakes) };
-    config.warnings = warnings;
-    config.secret_files = files;
-    config.warnings.extend(relations::warnings(&config, layers));
-    if mistakes.0.is_empty() { Ok(config) } else { Err(mistakes) }
+    let Reader { mistakes, mut warnings, files, .. } = read;
+    warnings.extend(relations::warnings(&config, layers));
+    (Config { warnings, secret_files: files, ..config }, mistakes)
 }
 
 /// The state directory. Any text is one.
@@ -66,12 +76,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The whole configuration, field by field.
+/// The whole configuration, field by field. What is missing or wrong is noted, and something stands in its place.
 impl Reader<'_> {
-    fn config(&mut self) -> Option<Config> {
+    fn config(&mut self) -> Config {
         let supabase = self.supabase();
         let novu = self.novu();
-        let redis = self.redis(supabase.as_ref().map(|supabase| supabase.url.as_str()));
+        let redis = self.redis(Some(supabase.url.as_str()).filter(|url| !url.is_empty()));
         let enterprises = self.enterprises(&s::DAEMON_ENTERPRISE_IDS);
         let (priorities, jobs) = (self.priorities(), self.jobs());
         let per_enterprise = self.per_enterprise(EnterpriseSettings {
@@ -80,7 +90,7 @@ impl Reader<'_> {
             ..PerEnterprise::default().default
         });
         self.warnings.extend(names::warnings(self.layers));
-        let config = Config {
+        Config {
             redis,
             enterprises,
             jobs,
@@ -108,24 +118,23 @@ impl Reader<'_> {
             database_url: self.secret(&s::DATABASE_URL),
             warnings: Vec::new(),
             secret_files: SecretFiles::default(),
-            supabase: supabase?,
-            novu: novu?,
-        };
-        Some(config)
+            supabase,
+            novu,
+        }
     }
 
-    fn supabase(&mut self) -> Option<Supabase> {
-        let url = self.url(&s::NEXT_PUBLIC_SUPABASE_URL);
+    fn supabase(&mut self) -> Supabase {
+        let url = self.url(&s::NEXT_PUBLIC_SUPABASE_URL).unwrap_or_default();
         let key = self.required_secret(&s::SUPABASE_SERVICE_ROLE_KEY);
         let concurrency = self.number(&s::SUPABASE_MAX_CONCURRENCY);
-        Some(Supabase { url: url?, key: key?, concurrency })
+        Supabase { url, key, concurrency }
     }
 
-    fn novu(&mut self) -> Option<Novu> {
-        let url = self.url(&s::NOVU_API_URL);
+    fn novu(&mut self) -> Novu {
+        let url = self.url(&s::NOVU_API_URL).unwrap_or_default();
         let key = self.required_secret(&s::NOVU_SECRET_KEY);
         let timeout = self.millis(&s::NOVU_TIMEOUT);
-        Some(Novu { url: url?, key: key?, timeout })
+        Novu { url, key, timeout }
     }
 
     fn redis(&mut self, supabase_url: Option<&str>) -> Option<Redis> {

@@ -27,7 +27,7 @@ pub(super) fn warnings(config: &Config, layers: &Layers) -> Vec<Mistake> {
     times(config, &mut warn);
     order_of_priorities(config, &mut warn);
     exposure(config, &mut warn);
-    if config.redis.is_none() && layers.find(&s::REDIS_PASSWORD).is_some() {
+    if layers.find(&s::REDIS_URL).is_none() && layers.find(&s::REDIS_PASSWORD).is_some() {
         warn(s::REDIS_PASSWORD.name, "has no effect without REDIS_URL".to_owned(), "set REDIS_URL, or remove it");
     }
     warnings

@@ -55,6 +55,28 @@ fn all_mistakes_are_reported_at_once_with_name_and_hint() {
 }
 
 #[test]
+fn what_is_risky_is_told_together_with_what_is_missing() {
+    let (mistakes, warnings) = check(&layers(&[
+        ("NOVU_API_URL", "http://novu.example"),
+        ("XNOVU_SWEEP_INTERVAL", "120001"),
+        ("REDIS_URL", "redis:6379"),
+        ("REDIS_PASSWORD", "x"),
+    ]));
+    let names = |told: &[Mistake]| told.iter().map(|mistake| mistake.name.clone()).collect::<Vec<_>>();
+    let missing = ["NEXT_PUBLIC_SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "NOVU_SECRET_KEY", "REDIS_URL"];
+    assert_eq!(names(&mistakes.0), missing);
+    assert_eq!(names(&warnings), ["XNOVU_SWEEP_INTERVAL", "NOVU_API_URL"]);
+}
+
+#[test]
+fn a_key_that_stands_where_a_url_belongs_is_not_shown() {
+    let mistakes = with(&[("NOVU_API_URL", "hunter2")]).unwrap_err();
+    assert_eq!(mistakes.0[0].what, "the value is no http or https URL");
+    let mistakes = with(&[("NOVU_API_URL", "ftp://me:hunter2@novu.example")]).unwrap_err();
+    assert_eq!(mistakes.0[0].what, "\"ftp://me:hidden@novu.example/\" is no http or https URL");
+}
+
+#[test]
 fn the_prefix_is_the_projects_and_never_bull() {
     let prefix = |url: &str| default_prefix(Some(url));
     assert_eq!(prefix("https://acme.supabase.co"), "xnovu-acme");
@@ -85,19 +107,29 @@ fn file(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// Set, the files are written anew instead of compared.
+const UPDATE: &str = "XNOVU_UPDATE_DOCS";
+
+/// Asserts that a file of the repository holds what is made from the table.
+fn assert_made(path: &str, want: &str) {
+    if std::env::var_os(UPDATE).is_some() {
+        std::fs::write(format!("{}/../../{path}", env!("CARGO_MANIFEST_DIR")), want).unwrap();
+    }
+    assert!(file(path) == want, "{path} is not the table; make it anew: {UPDATE}=1 cargo test -p xnovu --lib config::");
+}
+
 #[test]
 fn the_example_of_an_env_file_is_the_table() {
-    let want = env_example();
-    assert!(file(".env.daemon.example") == want, "make it anew: xnovu config example > .env.daemon.example");
+    assert_made(".env.daemon.example", &env_example());
 }
 
 #[test]
 fn the_documented_settings_are_the_table() {
+    let (begin, end) = ("<!-- settings: made by `xnovu config reference` -->\n", "<!-- end of settings -->");
     let document = file("docs/configuration.md");
-    let hint = "put what `xnovu config reference` prints between the two marks of docs/configuration.md";
-    let (_, rest) = document.split_once("<!-- settings: made by `xnovu config reference` -->\n").expect(hint);
-    let (tables, _) = rest.split_once("<!-- end of settings -->").expect(hint);
-    assert!(tables.trim() == markdown().trim(), "{hint}");
+    let (before, rest) = document.split_once(begin).expect("the tables have a beginning");
+    let (_, after) = rest.split_once(end).expect("the tables have an end");
+    assert_made("docs/configuration.md", &format!("{before}{begin}\n{}\n\n{end}{after}", markdown().trim()));
 }
 
 #[test]

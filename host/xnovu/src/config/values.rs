@@ -47,8 +47,14 @@ impl Reader<'_> {
                 Some(url.as_str().trim_end_matches('/').to_owned())
             }
             _ => {
-                let what = format!("{:?} is no http or https URL", found.value);
-                self.wrong(&found, what, "write it as https://host, without a query");
+                // Keys are pasted where URLs belong, and URLs may hold passwords.
+                let shown =
+                    super::shown::place(&found.value).map_or("the value".to_owned(), |place| format!("{place:?}"));
+                self.wrong(
+                    &found,
+                    format!("{shown} is no http or https URL"),
+                    "write it as https://host, without a query",
+                );
                 None
             }
         }
@@ -64,11 +70,12 @@ impl Reader<'_> {
         self.mistakes.add(setting.name, "is not set", hint);
     }
 
-    pub(super) fn required_secret(&mut self, setting: &Setting) -> Option<Secret> {
+    /// A secret there must be. Where there is none, that is noted, and an empty one stands in its place.
+    pub(super) fn required_secret(&mut self, setting: &Setting) -> Secret {
         if self.layers.find(setting).is_none() {
             self.missing(setting);
         }
-        self.secret(setting)
+        self.secret(setting).unwrap_or_else(|| Secret::new(""))
     }
 
     /// A secret, from the variable or from the file that `<name>_FILE` names.
