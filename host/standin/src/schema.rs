@@ -4,8 +4,6 @@
 
 use std::sync::LazyLock;
 
-use crate::value::Value;
-
 /// PostgreSQL type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -19,18 +17,6 @@ pub(crate) enum Kind {
     Jsonb,
     Label(&'static Labels),
     Array(Element),
-}
-
-impl Kind {
-    /// A label of this enum, or of an array's elements, as a value.
-    pub(crate) fn label_value(self, label: &str) -> Value {
-        match self {
-            Self::Label(labels) | Self::Array(Element::Label(labels)) => {
-                labels.position(label).map_or(Value::Null, Value::Label)
-            }
-            _ => Value::Null,
-        }
-    }
 }
 
 /// Type of an array's elements.

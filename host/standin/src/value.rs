@@ -33,6 +33,16 @@ pub(crate) enum Value {
 pub(crate) type Row = Arc<[Value]>;
 
 impl Value {
+    /// A label of the enum that a column is of, or the elements of its arrays are; null where there is none of that name.
+    pub(crate) fn label(kind: Kind, label: &str) -> Self {
+        match kind {
+            Kind::Label(labels) | Kind::Array(Element::Label(labels)) => {
+                labels.position(label).map_or(Self::Null, Self::Label)
+            }
+            _ => Self::Null,
+        }
+    }
+
     pub(crate) fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }

@@ -2,14 +2,17 @@
 //!
 //! Owns the slots and tokens of the limited enterprises, and the jobs that were parked for want of them. Time is passed in.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use xnovu_domain::EnterpriseId;
+use xnovu_domain::{EnterpriseId, Priority};
 
-use super::shelf::WaitingKey;
 use crate::{Identity, Limit, Limits};
+
+/// The order of jobs that may begin: higher priority first, then older first.
+pub(super) type WaitingKey<I> = (Reverse<Priority>, u64, I);
 
 pub(super) struct Gates<I> {
     limits: Limits,

@@ -8,12 +8,10 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use tokio::time::Instant;
 use xnovu_domain::{Micros, Priority};
 
-use super::gate::Gates;
+use super::gate::{Gates, WaitingKey};
 use crate::options::JobOptions;
 use crate::{Counts, FailedJob, Identity, Job, JobState, Limits, Offer, Offered, Outcome};
 
-/// Higher priority first, then older first.
-pub(super) type WaitingKey<I> = (Reverse<Priority>, u64, I);
 type DelayedKey<I> = (Instant, u64, I);
 
 #[derive(Debug)]

@@ -7,7 +7,8 @@ use std::ops::RangeInclusive;
 
 use uuid::Uuid;
 
-use crate::query::filter::{Check, Comparison, Filter, Operand};
+use crate::query::filter::{Check, Comparison, Filter};
+use crate::query::operand::Operand;
 use crate::schema::{ID, TableSchema};
 use crate::value::{Row, Value};
 

@@ -181,9 +181,9 @@ impl<'d> Transaction<'d> {
                 Default::Now => Value::Time(self.now),
                 Default::False => Value::Bool(false),
                 Default::Int(number) => Value::Int(number),
-                Default::Label(label) => column.kind.label_value(label),
+                Default::Label(label) => Value::label(column.kind, label),
                 Default::Labels(labels) => {
-                    Value::Array(labels.iter().map(|label| column.kind.label_value(label)).collect())
+                    Value::Array(labels.iter().map(|label| Value::label(column.kind, label)).collect())
                 }
                 Default::Generated => repr(&name),
             },

@@ -176,8 +176,8 @@ fn find_workflow(state: &State, key: &str) -> (WorkflowState, Option<Uuid>) {
         let Some(row) = database.table(TableId::Workflow).find_unique_text(key_column, key) else {
             return (WorkflowState::Unknown, None);
         };
-        let published =
-            row[schema.known.publish_status] == schema.columns[schema.known.publish_status].kind.label_value("PUBLISH");
+        let published = row[schema.known.publish_status]
+            == Stored::label(schema.columns[schema.known.publish_status].kind, "PUBLISH");
         let deactivated = row[schema.known.deactivated] == Stored::Bool(true);
         let workflow = match (published, deactivated) {
             (false, _) => WorkflowState::Unknown,

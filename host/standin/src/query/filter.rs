@@ -1,16 +1,14 @@
 //! Filters: PostgREST's conditions on a row, with SQL's three-valued logic.
 
-use std::borrow::Cow;
-
 use crate::error::ApiError;
-use crate::jsonb::{self, Step};
 use crate::literal;
 use crate::schema::{Kind, TableSchema};
 use crate::timestamp::Timestamp;
 use crate::value::{Value, compare};
 
-use super::grammar::{self, Scan};
+use super::grammar::Scan;
 use super::like::Pattern;
+use super::operand::Operand;
 
 /// How deep conditions may nest.
 const DEPTH_MAX: usize = 32;
@@ -22,18 +20,6 @@ pub(crate) enum Filter {
     Any(Vec<Filter>),
     Not(Box<Filter>),
     Test(Operand, Check),
-}
-
-/// What a check looks at.
-#[derive(Clone, Debug)]
-pub(crate) enum Operand {
-    Column(usize),
-    /// `column->a->>b`.
-    Path {
-        column: usize,
-        path: Vec<Step>,
-        as_text: bool,
-    },
 }
 
 /// What is asked of one value.
@@ -106,7 +92,7 @@ impl Filter {
             }
             _ => {
                 let mut scan = Scan::new("filter", text);
-                parser.condition(&mut scan, grammar::operand(schema, name)?, Place::Parameter)?
+                parser.condition(&mut scan, Operand::parse(schema, name)?, Place::Parameter)?
             }
         };
         Ok(negate_if(negated, filter))
@@ -135,27 +121,6 @@ impl Filter {
                 .unwrap_or(Some(true)),
             Self::Not(condition) => condition.evaluate(row).map(|truth| !truth),
             Self::Test(operand, check) => check.evaluate(&operand.value(row)),
-        }
-    }
-}
-
-impl Operand {
-    /// The value of this operand in a row.
-    pub(crate) fn value<'row>(&self, row: &'row [Value]) -> Cow<'row, Value> {
-        match self {
-            Self::Column(column) => Cow::Borrowed(&row[*column]),
-            Self::Path { column, path, as_text } => Cow::Owned(match &row[*column] {
-                Value::Json(text) => jsonb::extract(text, path, *as_text),
-                _ => Value::Null,
-            }),
-        }
-    }
-
-    fn kind(&self, schema: &TableSchema) -> Kind {
-        match self {
-            Self::Column(column) => schema.columns[*column].kind,
-            Self::Path { as_text: true, .. } => Kind::Text,
-            Self::Path { as_text: false, .. } => Kind::Jsonb,
         }
     }
 }
@@ -251,7 +216,7 @@ impl Parser {
             }
         }
         let name = scan.quoted_or_until(&['.', ',', ')'])?;
-        let operand = grammar::operand(self.schema, &name)?;
+        let operand = Operand::parse(self.schema, &name)?;
         scan.expect(".")?;
         let condition = self.condition(scan, operand, Place::Group)?;
         Ok(negate_if(negated, condition))

@@ -1,10 +1,6 @@
 //! Reading PostgREST's little languages off the front of a text.
 
 use crate::error::ApiError;
-use crate::jsonb::Step;
-
-use super::filter::Operand;
-use crate::schema::TableSchema;
 
 /// A text being read, and the whole of it for messages.
 pub(super) struct Scan<'a> {
@@ -91,28 +87,4 @@ impl<'a> Scan<'a> {
     pub(super) fn error(&self, expected: &str) -> ApiError {
         ApiError::unreadable(self.parameter, self.whole, expected)
     }
-}
-
-/// Reads `column`, `column->key` or `column->key->>key`.
-pub(super) fn operand(schema: &TableSchema, text: &str) -> Result<Operand, ApiError> {
-    let (name, mut rest) = text.split_at(text.find("->").unwrap_or(text.len()));
-    let name = name.trim().trim_matches('"');
-    let column = schema.column(name).ok_or_else(|| ApiError::unknown_column(schema.name, name))?;
-    if rest.is_empty() {
-        return Ok(Operand::Column(column));
-    }
-    let (mut path, mut as_text) = (Vec::new(), false);
-    while let Some(next) = rest.strip_prefix("->") {
-        let key = next.strip_prefix('>');
-        // `->>` gives text, and text has no members.
-        if as_text {
-            return Err(ApiError::unreadable("json path", text, "end of input"));
-        }
-        as_text = key.is_some();
-        let key = key.unwrap_or(next);
-        let (key, tail) = key.split_at(key.find("->").unwrap_or(key.len()));
-        path.push(Step(key.trim_matches('"').to_owned()));
-        rest = tail;
-    }
-    Ok(Operand::Path { column, path, as_text })
 }

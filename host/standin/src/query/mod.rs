@@ -6,6 +6,7 @@
 pub(crate) mod filter;
 mod grammar;
 mod like;
+pub(crate) mod operand;
 pub(crate) mod order;
 pub(crate) mod select;
 

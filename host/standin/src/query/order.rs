@@ -6,8 +6,7 @@ use crate::error::ApiError;
 use crate::schema::TableSchema;
 use crate::value::{Value, compare};
 
-use super::filter::Operand;
-use super::grammar::operand;
+use super::operand::Operand;
 
 /// One term of an order.
 #[derive(Debug)]
@@ -51,7 +50,7 @@ pub(crate) fn compare_rows(order: &[OrderTerm], left: &[Value], right: &[Value])
 
 fn parse_term(schema: &TableSchema, text: &str) -> Result<OrderTerm, ApiError> {
     let mut words = text.split('.');
-    let operand = operand(schema, words.next().unwrap_or_default())?;
+    let operand = Operand::parse(schema, words.next().unwrap_or_default())?;
     let mut next = words.next();
     let descending = next == Some("desc");
     if matches!(next, Some("asc" | "desc")) {

@@ -4,8 +4,9 @@ use crate::error::ApiError;
 use crate::schema::{Kind, Reference, TableId, TableSchema};
 use crate::value::{Row, write_json, write_string};
 
-use super::filter::{Filter, Operand};
-use super::grammar::{self, Scan};
+use super::filter::Filter;
+use super::grammar::Scan;
+use super::operand::Operand;
 
 /// What a request wants of each row.
 #[derive(Debug)]
@@ -126,7 +127,7 @@ impl Selection {
             self.embeds.push(embed);
             return Ok(());
         }
-        let operand = grammar::operand(schema, name)?;
+        let operand = Operand::parse(schema, name)?;
         let plain = match &operand {
             Operand::Column(column) => schema.columns[*column].name,
             Operand::Path { path, .. } => path.last().map_or("", |step| step.0.as_str()),
