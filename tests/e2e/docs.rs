@@ -7,6 +7,9 @@ use crate::support::page::{Counts, Page};
 use crate::support::postgres::PostgresServer;
 use crate::support::{House, RedisServer, free_port};
 
+/// Where a reader has `path/to/xnovu`.
+const CHECKOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
 /// Ends the daemons that a page has detached.
 struct Cleared(PathBuf);
 
@@ -34,11 +37,12 @@ async fn the_page_on_rules_by_the_clock_does_what_it_says() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_on_migration_does_what_it_says() {
-    let redis = RedisServer::start().await;
-    let house = House::on(&redis).await;
+    let (redis, postgres) = (RedisServer::start().await, PostgresServer::start().await);
+    let mut house = House::on(&redis).await;
+    house.set("DATABASE_URL", postgres.url());
     let _cleared = Cleared(house.dir().join(".xnovu"));
-    let counts = Page::of(&house, "docs/migrate.md", free_port()).run().await;
-    assert_eq!(counts, Counts { run: 5, not_run: 0 });
+    let page = Page::of(&house, "docs/migrate.md", free_port()).replacing("path/to/xnovu", CHECKOUT);
+    assert_eq!(page.run().await, Counts { run: 6, not_run: 0 });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,9 +64,8 @@ async fn the_page_on_recovery_does_what_it_says_and_what_was_sent_before_an_old_
     let (mut daemon, mut worker) = (Some(house.daemon()), Some(house.worker()));
     let copied = house.insert_plain(5);
     house.until_all(&copied, "SENT").await;
-    let checkout = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let page = Page::of(&house, "docs/backup.md", free_port());
-    let page = page.replacing("6380", free_port()).replacing("path/to/xnovu", checkout);
+    let page = page.replacing("6380", free_port()).replacing("path/to/xnovu", CHECKOUT);
     let mut since = Vec::new();
     let counts = page.run_between(async |block| match block {
         1 => {

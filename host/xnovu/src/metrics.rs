@@ -296,7 +296,7 @@ impl Gauges {
             worker_uptime: d.real_gauges("xnovu_worker_uptime_seconds", &[], "How long the worker runs"),
             worker_healthy: d.gauges("xnovu_worker_healthy", &[], "Whether the worker is healthy: 1 while /health says so, 0 while it is degraded or worse"),
             ready: d.gauges("xnovu_ready", &[], "Whether the process works and wants more: 1 while /readyz says 200"),
-            components: d.gauges("xnovu_component_healthy", &["component"], "Whether a part is healthy, as in components of /health"),
+            components: d.gauges("xnovu_component_healthy", &["component"], "Whether a part is healthy, by the words that troubles of /health/detailed use"),
             subscriptions: [
                 d.gauges("xnovu_subscriptions_total", &[], "Enterprises that should be subscribed"),
                 d.gauges("xnovu_subscriptions_active", &[], "Enterprises whose changes arrive"),

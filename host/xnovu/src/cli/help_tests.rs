@@ -60,6 +60,30 @@ fn every_command_line_of_the_specification_is_understood() {
     assert!(Cli::try_parse_from(["xnovu", "daemon", "begin"]).is_err(), "anything is understood");
 }
 
+#[test]
+fn every_command_line_of_the_documentation_is_understood() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let pages = fs::read_dir(root.join("docs")).unwrap().map(|page| page.unwrap().path());
+    let pages = pages.chain(["README.md", "docker/README.md"].map(|page| root.join(page)));
+    let mut understood = 0;
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        for line in
+            text.lines().filter_map(|line| line.strip_prefix("$ xnovu ").or_else(|| line.strip_prefix("xnovu ")))
+        {
+            // What bash makes of the rest is for the tests that run the pages.
+            let words =
+                line.split([' ', '|', '>', '&', ';']).take_while(|word| !word.is_empty() && !word.starts_with('#'));
+            let parsed =
+                Cli::try_parse_from(std::iter::once("xnovu").chain(words.map(|word| word.trim_matches(['"', '\'']))));
+            let shown = |error: &clap::Error| !error.use_stderr();
+            assert!(parsed.as_ref().err().is_none_or(shown), "{}: {line}: {}", page.display(), parsed.err().unwrap());
+            understood += 1;
+        }
+    }
+    assert!(understood > 50, "only {understood} lines were read");
+}
+
 fn collect(command: &mut clap::Command, name: &str, said: &mut BTreeMap<String, String>) {
     said.insert(name.to_owned(), command.render_long_help().to_string());
     for verb in command.get_subcommands_mut().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {

@@ -107,3 +107,27 @@ fn the_documented_table_is_the_declared_one() {
     let table = table();
     assert!(document.contains(&table), "the table of docs/observe.md must be:\n{table}");
 }
+
+#[test]
+fn every_metric_that_a_page_names_is_declared() {
+    let metrics = Metrics::new();
+    let declared = metrics.declared();
+    let known = |word: &str| {
+        let name = ["_bucket", "_count", "_sum"].iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word);
+        declared.iter().any(|one| one.name == name || one.name == word)
+    };
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let pages = std::fs::read_dir(root.join("docs")).unwrap().map(|page| page.unwrap().path());
+    let pages = pages.chain(["README.md", "docker/README.md"].map(|page| root.join(page)));
+    let mut named = 0;
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        // Names of metrics have a unit or a kind at their end, or stand in the table; those of crates and files have neither.
+        for word in words.filter(|word| word.starts_with("xnovu_") && word.matches('_').count() > 1) {
+            assert!(known(word), "{}: there is no metric {word}", page.display());
+            named += 1;
+        }
+    }
+    assert!(named > 50, "only {named} names were read");
+}
