@@ -1,7 +1,7 @@
 //! Compiles components where that can hurt nobody.
 //!
-//! A component of five megabytes can cost the compiler half a minute and nine gigabytes, so compiling is the one place where the
-//! author of a component could harm the host. Owns the way out: a child process of lowest importance, bounded in memory, processor
+//! A component of five megabytes can cost the compiler half a minute and nine gigabytes, and one of three kilobytes the validator's whole
+//! stack, so reading and compiling it is the one place where the author of a component could harm the host. Owns the way out: a child process of lowest importance, bounded in memory, processor
 //! time and wall time, without the host's environment. Promises that whatever the child does comes back as code or as a
 //! [`CompileError`] that names the limit, and that no child outlives its wall time. Never runs what it compiled.
 
@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use crate::inspect::{InspectError, inspect, look};
 use crate::ruling::guest_words;
 use crate::{engine, threads};
 
@@ -32,10 +33,16 @@ const ERROR_BYTES_MAX: usize = 1_000;
 /// How often a child that closed its output is looked at until it has ended.
 const REAP: Duration = Duration::from_millis(1);
 
-/// Signals by which a child ends that used up what it may, by their numbers on Linux.
+/// Signals by which a child ends that used up what it may or broke, by their numbers on Linux.
+const SIGILL: i32 = 4;
 const SIGABRT: i32 = 6;
+const SIGBUS: i32 = 7;
 const SIGKILL: i32 = 9;
+const SIGSEGV: i32 = 11;
 const SIGXCPU: i32 = 24;
+
+/// Exit code of a Rust program that panicked.
+const PANICKED: i32 = 101;
 
 /// What compiling one component may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +84,9 @@ pub struct ChildCompiler {
 /// A component that was not compiled.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CompileError {
+    /// It is refused for what it is, before it is compiled.
+    #[error(transparent)]
+    Unfit(#[from] InspectError),
     /// The compiler refuses it.
     #[error("it does not compile: {0}")]
     Refused(String),
@@ -86,6 +96,9 @@ pub enum CompileError {
     /// It needs more processor time than compiling may use.
     #[error("compiling it takes more than {0} s of processor time")]
     Cpu(u64),
+    /// The compiler does not survive it.
+    #[error("the compiler breaks on it: {0}")]
+    Broke(String),
     /// It was not compiled in time. The machine may have been busy.
     #[error("it was not compiled within {0} s")]
     Wall(u64),
@@ -98,14 +111,14 @@ impl CompileError {
     /// Whether the component itself is at fault, so that another attempt would end alike.
     #[must_use]
     pub fn is_lasting(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Memory(_) | Self::Cpu(_))
+        !matches!(self, Self::Wall(_) | Self::Lost(_))
     }
 
     /// What the author or the operator can do.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Refused(_) | Self::Lost(_) => None,
+            Self::Unfit(_) | Self::Refused(_) | Self::Broke(_) | Self::Lost(_) => None,
             Self::Memory(_) | Self::Cpu(_) => Some(
                 "a rule compiles in well under a second: look for generated code, huge functions or unused libraries",
             ),
@@ -124,11 +137,13 @@ impl Code {
 }
 
 impl Compiler {
-    /// The machine code of a component that was inspected.
+    /// The machine code of a component that passes every check.
     ///
     /// # Errors
-    /// It does not compile within the limits.
+    /// It is refused, or does not compile within the limits.
     pub(crate) fn compile(&self, wasm: &[u8]) -> Result<Code, CompileError> {
+        // What no child is needed for.
+        look(wasm)?;
         match self {
             Self::Here => here(wasm),
             Self::Child(child) => child.compile(wasm),
@@ -137,6 +152,7 @@ impl Compiler {
 }
 
 fn here(wasm: &[u8]) -> Result<Code, CompileError> {
+    inspect(wasm)?.check()?;
     let engine = engine::compiler().map_err(|error| CompileError::Lost(words(&error)))?;
     engine.precompile_component(wasm).map(Code).map_err(|error| CompileError::Refused(words(&error)))
 }
@@ -173,14 +189,24 @@ impl ChildCompiler {
 
     fn failure(&self, status: ExitStatus, complaint: &str) -> CompileError {
         let limits = &self.limits;
-        // Rust aborts when memory is refused; the system kills what takes more than there is.
-        let aborted = status.signal() == Some(SIGABRT) && complaint.contains("memory allocation of");
-        match (status.code().and_then(|code| u8::try_from(code).ok()), status.signal()) {
+        // Rust aborts when memory is refused, and the compiler may panic first; the system kills what takes more than there is.
+        let starved = complaint.contains("memory allocation of") || complaint.contains("out of memory");
+        let overflowed = complaint.contains("has overflowed its stack");
+        let said = || guest_words(complaint.trim());
+        match (status.code(), status.signal()) {
             (_, Some(SIGXCPU)) => CompileError::Cpu(limits.cpu_s),
-            (_, Some(SIGKILL)) | (Some(child::OUT_OF_MEMORY), _) => CompileError::Memory(limits.memory_bytes),
-            _ if aborted => CompileError::Memory(limits.memory_bytes),
-            (Some(child::REFUSED), _) => CompileError::Refused(guest_words(complaint.trim())),
-            _ => CompileError::Lost(format!("{status}; {}", guest_words(complaint.trim()))),
+            (Some(child::OUT_OF_MEMORY), _) | (_, Some(SIGKILL)) => CompileError::Memory(limits.memory_bytes),
+            (Some(PANICKED), _) | (_, Some(SIGABRT)) if starved => CompileError::Memory(limits.memory_bytes),
+            (_, Some(SIGABRT)) if overflowed => CompileError::Broke("its stack overflows".to_owned()),
+            (Some(child::UNFIT), _) => match serde_json::from_str(complaint) {
+                Ok(why) => CompileError::Unfit(why),
+                Err(_) => CompileError::Lost(format!("{status}; {}", said())),
+            },
+            (Some(child::REFUSED), _) => CompileError::Refused(said()),
+            (Some(PANICKED), _) | (_, Some(SIGILL | SIGABRT | SIGBUS | SIGSEGV)) => {
+                CompileError::Broke(format!("{status}; {}", said()))
+            }
+            _ => CompileError::Lost(format!("{status}; {}", said())),
         }
     }
 

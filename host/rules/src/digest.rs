@@ -3,11 +3,15 @@
 //! Owns its one written form, lower-case hex. Never compares prefixes.
 
 use std::fmt;
+use std::io::{self, Read};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
+
+/// How much is read at a time, in bytes.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// Text that is not 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -24,6 +28,25 @@ impl Digest {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// The digest of what can be read, and how many bytes that was. They are never in memory together.
+    ///
+    /// # Errors
+    /// Reading fails.
+    pub(crate) fn of_all(mut from: impl Read) -> io::Result<(Self, u64)> {
+        let (mut hasher, mut piece, mut bytes) = (Sha256::new(), vec![0; PIECE_BYTES], 0);
+        loop {
+            match from.read(&mut piece) {
+                Ok(0) => return Ok((Self(hasher.finalize().into()), bytes)),
+                Ok(read) => {
+                    hasher.update(&piece[..read]);
+                    bytes += read as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The digest whose 32 bytes are known.
@@ -84,6 +107,14 @@ impl From<Digest> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_read_piece_by_piece_has_the_digest_of_the_whole() {
+        for len in [0, 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES] {
+            let bytes = vec![7_u8; len];
+            assert_eq!(Digest::of_all(&bytes[..]).unwrap(), (Digest::of(&bytes), len as u64));
+        }
+    }
 
     #[test]
     fn what_is_written_is_read_back() {

@@ -1,10 +1,12 @@
 //! What a component is, read from its bytes without compiling or running it.
 //!
 //! Owns the checks that come before compilation: that the bytes are a component, that it imports nothing but capabilities, that it
-//! exports the contract. Promises to name every import that is not allowed, not just the first.
+//! exports the contract. Promises to name every import that is not allowed, not just the first. Reading a hostile component can cost as
+//! much as compiling it, down to the process's stack: a host does it where it compiles, in a bounded child.
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use wasmparser::component_types::{ComponentEntityType, ComponentInstanceTypeId};
 use wasmparser::types::Types;
@@ -16,6 +18,9 @@ use crate::ruling::guest_words;
 
 /// Names of a component's that one message tells, in bytes. What a standard library imports in all fits.
 const NAMES_BYTES_MAX: usize = 1_500;
+
+/// Components within components, so many deep at most. Composed ones have a handful; the validator's time grows with the square.
+const NESTING_MAX: u32 = 100;
 
 /// What a component is and asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +51,7 @@ pub struct Import {
 }
 
 /// Bytes that are no component this host runs.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum InspectError {
     /// Not WebAssembly at all.
     #[error("it is not WebAssembly")]
@@ -61,37 +66,58 @@ pub enum InspectError {
     #[error("it is not a valid component: {0}")]
     Invalid(String),
     /// It imports what the host does not give.
-    #[error("it imports what a rule may not have: {}", named(.0))]
-    ForbiddenImports(Vec<String>),
+    #[error("it imports what a rule may not have: {0}")]
+    ForbiddenImports(Names),
+    /// It was built for a version of the contract that this host does not have, and asks for nothing else that is missing.
+    #[error("it was built for {CONTRACT_PACKAGE}@{version}; this host has {CONTRACT_VERSION} and lacks {lacks}")]
+    OtherContract {
+        /// The version it was built for.
+        version: String,
+        /// What of it this host does not have.
+        lacks: Names,
+    },
     /// It does not export the contract.
-    #[error("it does not export {CONTRACT_PACKAGE}/{RULESET}@{CONTRACT_VERSION}; it exports {}", exported(.0))]
-    WrongWorld(Vec<String>),
+    #[error("it does not export {CONTRACT_PACKAGE}/{RULESET}@{CONTRACT_VERSION}; it exports {0}")]
+    WrongWorld(Names),
 }
 
-fn exported(names: &[String]) -> String {
-    if names.is_empty() { "nothing".to_owned() } else { named(names) }
+/// Names of a component's, as many as a person would read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// The first of them, 1,500 bytes at most.
+    pub shown: Vec<String>,
+    /// How many more there are.
+    pub more: usize,
 }
 
-/// The names, as many as a person would read.
-fn named(names: &[String]) -> String {
-    let mut bytes = 0;
-    let fits = |name: &&String| {
-        bytes += name.len() + 2;
-        bytes <= NAMES_BYTES_MAX
-    };
-    let shown: Vec<_> = names.iter().take_while(fits).map(String::as_str).collect();
-    match names.len() - shown.len() {
-        0 => shown.join(", "),
-        more if shown.is_empty() => format!("{more} under very long names"),
-        more => format!("{} and {more} more", shown.join(", ")),
+impl Names {
+    fn of(names: impl ExactSizeIterator<Item = String>) -> Self {
+        let (mut bytes, all) = (0, names.len());
+        let fits = |name: &String| {
+            bytes += name.len() + 2;
+            bytes <= NAMES_BYTES_MAX
+        };
+        let shown: Vec<_> = names.take_while(fits).collect();
+        Self { more: all - shown.len(), shown }
     }
 }
 
-/// Reads what a component is. It may still be one that is refused: see [`Inspection::check`].
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.shown[..], self.more) {
+            ([], 0) => f.write_str("nothing"),
+            ([], more) => write!(f, "{more} under very long names"),
+            (shown, 0) => f.write_str(&shown.join(", ")),
+            (shown, more) => write!(f, "{} and {more} more", shown.join(", ")),
+        }
+    }
+}
+
+/// What the first bytes of a file tell of it.
 ///
 /// # Errors
-/// The bytes are no valid component.
-pub fn inspect(wasm: &[u8]) -> Result<Inspection, InspectError> {
+/// It is no component, however it goes on.
+pub(crate) fn look(wasm: &[u8]) -> Result<(), InspectError> {
     if wasmtime::Engine::detect_precompiled(wasm).is_some() {
         return Err(InspectError::Precompiled);
     }
@@ -101,9 +127,21 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, InspectError> {
     if Parser::is_core_wasm(wasm) {
         return Err(InspectError::CoreModule);
     }
+    Ok(())
+}
+
+/// Reads what a component is. It may still be one that is refused: see [`Inspection::check`].
+///
+/// # Errors
+/// The bytes are no valid component.
+pub fn inspect(wasm: &[u8]) -> Result<Inspection, InspectError> {
+    look(wasm)?;
     let invalid = |error: BinaryReaderError| InspectError::Invalid(guest_words(&error.to_string()));
+    let Outline { imports, exports, producers, nesting } = outline(wasm).map_err(invalid)?;
+    if nesting > NESTING_MAX {
+        return Err(InspectError::Invalid(format!("components are nested in it {nesting} deep")));
+    }
     let types = Validator::new().validate_all(wasm).map_err(invalid)?;
-    let Outline { imports, exports, producers } = outline(wasm).map_err(invalid)?;
     let functions = |name: &str| match types.component_item_for_import(name).map(|item| item.ty) {
         Some(ComponentEntityType::Instance(id)) => functions_of(&types, id),
         _ => Vec::new(),
@@ -129,22 +167,27 @@ impl Inspection {
     /// # Errors
     /// Imports that are no capabilities, all of them; or the contract is not exported.
     pub fn check(&self) -> Result<(), InspectError> {
-        let forbidden: Vec<_> =
-            self.imports.iter().filter(|import| import.gives.is_none()).map(ToString::to_string).collect();
-        if !forbidden.is_empty() {
-            return Err(InspectError::ForbiddenImports(forbidden));
-        }
-        let fits = |version: &String| {
-            version.parse().is_ok_and(|it: semver::Version| {
-                it.major == CONTRACT_VERSION.major && it.minor == CONTRACT_VERSION.minor && it.pre.is_empty()
-            })
-        };
-        if self.contract.as_ref().is_some_and(fits) {
-            Ok(())
-        } else {
-            Err(InspectError::WrongWorld(self.exports.clone()))
+        let refused: Vec<_> = self.imports.iter().filter(|import| import.gives.is_none()).collect();
+        let names = || refused.iter().map(ToString::to_string);
+        let of_contract = refused.iter().all(|import| in_contract(&import.name).is_some());
+        let built_for = self.contract.as_deref().or_else(|| refused.iter().find_map(|it| in_contract(&it.name)?.1));
+        match built_for {
+            Some(version) if of_contract && !(refused.is_empty() && fits(version)) => {
+                let export = (!fits(version)).then(|| format!("the question {RULESET}@{version}"));
+                let lacks = names().chain(export).collect::<Vec<_>>();
+                Err(InspectError::OtherContract { version: version.to_owned(), lacks: Names::of(lacks.into_iter()) })
+            }
+            _ if !refused.is_empty() => Err(InspectError::ForbiddenImports(Names::of(names()))),
+            Some(_) => Ok(()),
+            None => Err(InspectError::WrongWorld(Names::of(self.exports.iter().cloned()))),
         }
     }
+}
+
+/// Whether a component built for this version of the contract runs here, as far as it imports nothing that came later.
+fn fits(version: &str) -> bool {
+    let series = |it: &semver::Version| (it.major, it.minor);
+    version.parse().is_ok_and(|it: semver::Version| series(&it) == series(&CONTRACT_VERSION) && it.pre.is_empty())
 }
 
 /// The whole in words, a line each.
@@ -182,13 +225,18 @@ struct Outline {
     exports: Vec<String>,
     /// Who made it and the modules within.
     producers: Vec<String>,
+    /// How deep components and modules lie within each other.
+    nesting: u32,
 }
 
 fn outline(wasm: &[u8]) -> Result<Outline, BinaryReaderError> {
     let (mut outline, mut depth) = (Outline::default(), 0_u32);
     for payload in Parser::new(0).parse_all(wasm) {
         match payload? {
-            Payload::Version { .. } => depth += 1,
+            Payload::Version { .. } => {
+                depth += 1;
+                outline.nesting = outline.nesting.max(depth);
+            }
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 1 => {
                 for import in section {
@@ -231,6 +279,12 @@ fn functions_of(types: &Types, id: ComponentInstanceTypeId) -> Vec<String> {
 }
 
 fn contract_version(export: &str) -> Option<String> {
-    let version = export.strip_prefix(CONTRACT_PACKAGE)?.strip_prefix('/')?.strip_prefix(RULESET)?.strip_prefix('@')?;
-    Some(version.to_owned())
+    let (interface, version) = in_contract(export)?;
+    (interface == RULESET).then_some(version?.to_owned())
+}
+
+/// The interface and the version of a name of the contract's package.
+fn in_contract(name: &str) -> Option<(&str, Option<&str>)> {
+    let name = name.strip_prefix(CONTRACT_PACKAGE)?.strip_prefix('/')?;
+    Some(name.split_once('@').map_or((name, None), |(interface, version)| (interface, Some(version))))
 }

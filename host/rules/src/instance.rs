@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use wasmtime::Store;
+use wasmtime::{Store, WasmBacktrace};
 use xnovu_domain::{Event, Micros, Verdict};
 
 use crate::bindings::contract;
@@ -125,19 +125,30 @@ impl Conditions<'_> {
     }
 }
 
+/// Why a component does not even start.
+pub(crate) enum Rehearsed {
+    /// Its exports are of other types than the contract's.
+    Unfit(wasmtime::Error),
+    /// Its own code ended it.
+    Ended(Fault),
+}
+
 /// Instantiates a component once and asks nothing: only then does the engine compare the types of its exports with the contract's.
 ///
 /// # Errors
 /// They differ, or the component does not even start.
-pub(crate) fn rehearse(engine: &Engine, prepared: &Prepared) -> wasmtime::Result<()> {
+pub(crate) fn rehearse(engine: &Engine, prepared: &Prepared) -> Result<(), Rehearsed> {
     let limits = Limits { wall_ms: 1000, ..Limits::default() };
     let conditions = Conditions { engine, prepared, config: "", limits: &limits, log_guest: false };
     let _running = engine.running();
     let mut store = Store::new(engine.wasm(), State::new(&limits, false, Micros::new(0), 0));
     match conditions.instantiate(&mut store) {
+        Ok(_) => Ok(()),
         // Memory is the binding's to grant: the check of its config shows whether that is enough.
         Err(_) if store.data().meter.refused() => Ok(()),
-        ended => ended.map(drop),
+        // Only code has a trace.
+        Err(error) if error.is::<WasmBacktrace>() => Err(Rehearsed::Ended(Fault::of(&error, &limits, false, None))),
+        Err(error) => Err(Rehearsed::Unfit(error)),
     }
 }
 

@@ -48,7 +48,7 @@ pub use bindings_file::{BINDINGS_FILE, BindingsFile, Config, Entry, Subject};
 pub use breaker::RetryWaits;
 pub use compile::{ChildCompiler, CompileError, CompileLimits, Compiler, compile_as_child};
 pub use digest::{Digest, DigestError};
-pub use inspect::{Import, InspectError, Inspection, inspect};
+pub use inspect::{Import, InspectError, Inspection, Names, inspect};
 pub use limits::{LimitError, Limits};
 pub use lock_file::LOCK_FILE;
 pub use manifest::{MANIFEST_FILE, Manifest, Target, is_plugin_name};

@@ -14,8 +14,8 @@ use crate::artifact::Artifacts;
 use crate::bindings::contract::RulesPre;
 use crate::compile::{CompileError, Compiler, words};
 use crate::engine::Engine;
-use crate::inspect::{InspectError, inspect};
-use crate::instance::{Conditions, Prepared, State, rehearse};
+use crate::inspect::InspectError;
+use crate::instance::{Conditions, Prepared, Rehearsed, State, rehearse};
 use crate::{Digest, Limits, capability};
 
 /// Compiles components and holds what it takes to run them.
@@ -42,7 +42,7 @@ pub enum LoadError {
     Refused(#[from] InspectError),
     /// It does not compile within its limits, or needs more of the pool than a component may.
     #[error(transparent)]
-    Compile(#[from] CompileError),
+    Compile(CompileError),
     /// It is larger than it may be.
     #[error("it has {bytes} bytes; at most {limit} are allowed (limits.component_bytes)")]
     TooLarge {
@@ -54,6 +54,18 @@ pub enum LoadError {
     /// Its imports or exports have other types than the contract's.
     #[error("it does not fit the contract: {0}")]
     Link(String),
+    /// It ends while it is instantiated, before it is asked anything.
+    #[error("it does not start: {0}")]
+    Start(String),
+}
+
+impl From<CompileError> for LoadError {
+    fn from(error: CompileError) -> Self {
+        match error {
+            CompileError::Unfit(why) => Self::Refused(why),
+            other => Self::Compile(other),
+        }
+    }
 }
 
 impl LoadError {
@@ -62,7 +74,7 @@ impl LoadError {
     pub fn is_lasting(&self) -> bool {
         match self {
             Self::Compile(error) => error.is_lasting(),
-            Self::Refused(_) | Self::TooLarge { .. } | Self::Link(_) => true,
+            Self::Refused(_) | Self::TooLarge { .. } | Self::Link(_) | Self::Start(_) => true,
         }
     }
 
@@ -71,7 +83,7 @@ impl LoadError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Compile(error) => error.hint(),
-            Self::Refused(_) | Self::TooLarge { .. } | Self::Link(_) => None,
+            Self::Refused(_) | Self::TooLarge { .. } | Self::Link(_) | Self::Start(_) => None,
         }
     }
 }
@@ -130,9 +142,8 @@ impl Sandbox {
         Ok(image)
     }
 
-    /// Compiles a component that passes every check, and keeps its code.
+    /// Checks and compiles a component, and keeps its code.
     fn make(&self, digest: Digest, wasm: &[u8]) -> Result<Prepared, LoadError> {
-        inspect(wasm)?.check()?;
         let _turn = self.artifacts.turn();
         // Whoever had the turn before may have compiled this very component.
         if let Some(component) = self.artifacts.find(&self.engine, digest) {
@@ -144,7 +155,10 @@ impl Sandbox {
             .adopt(&self.engine, &code)
             .map_err(|error| LoadError::Compile(CompileError::Refused(words(&error))))?;
         let prepared = self.link(&component)?;
-        rehearse(&self.engine, &prepared).map_err(|error| LoadError::Link(words(&error)))?;
+        rehearse(&self.engine, &prepared).map_err(|ended| match ended {
+            Rehearsed::Unfit(error) => LoadError::Link(words(&error)),
+            Rehearsed::Ended(fault) => LoadError::Start(fault.reason),
+        })?;
         self.artifacts.keep(&self.engine, digest, &code);
         Ok(prepared)
     }

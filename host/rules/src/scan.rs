@@ -166,14 +166,13 @@ fn scan_plugin(plugins_dir: &Path, name: &str) -> Result<FoundPlugin, Hinted> {
     let dir = plugins_dir.join(name);
     let manifest = scan_manifest(&dir, name)?;
     let path = component_path(plugins_dir, name);
-    let wasm = read(&path, COMPONENT_BYTES_MAX).map_err(|error| match error.kind() {
+    let (digest, bytes) = measure(&path, COMPONENT_BYTES_MAX).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
             Hinted::new(format!("{} is not there", path.display())).hint(build_hint(plugins_dir, name))
         }
         _ => Hinted::new(format!("{} cannot be read: {error}", path.display())),
     })?;
-    let bytes = u64::try_from(wasm.len()).unwrap_or(u64::MAX);
-    Ok(FoundPlugin { manifest, component: FoundComponent { path, digest: Digest::of(&wasm), bytes } })
+    Ok(FoundPlugin { manifest, component: FoundComponent { path, digest, bytes } })
 }
 
 fn scan_manifest(dir: &Path, name: &str) -> Result<Manifest, Hinted> {
@@ -200,12 +199,18 @@ pub(crate) fn build_hint(plugins_dir: &Path, name: &str) -> String {
     format!("xnovu plugin build {}", plugins_dir.join(name).display())
 }
 
+/// What a file is, without holding it: one that is too large for its binding must not cost its size to find out.
+fn measure(path: &Path, bytes_max: u64) -> io::Result<(Digest, u64)> {
+    let (digest, bytes) = Digest::of_all(File::open(path)?.take(bytes_max + 1))?;
+    if bytes <= bytes_max { Ok((digest, bytes)) } else { Err(too_long(bytes_max)) }
+}
+
+fn too_long(bytes_max: u64) -> io::Error {
+    io::Error::other(format!("it has more than {bytes_max} bytes"))
+}
+
 fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
-    if u64::try_from(bytes.len()).is_ok_and(|len| len <= bytes_max) {
-        Ok(bytes)
-    } else {
-        Err(io::Error::other(format!("it has more than {bytes_max} bytes")))
-    }
+    if u64::try_from(bytes.len()).is_ok_and(|len| len <= bytes_max) { Ok(bytes) } else { Err(too_long(bytes_max)) }
 }

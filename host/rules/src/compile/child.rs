@@ -1,6 +1,6 @@
 //! The other end of a compilation: what the child process does.
 //!
-//! Owns the order: bounds first, then the component is read, so that nothing an author wrote is looked at without them.
+//! Owns the order: bounds first, then the component is read and checked, so that nothing an author wrote is looked at without them.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -10,12 +10,16 @@ use rustix::process::{Resource, Rlimit, nice, setrlimit};
 
 use super::words;
 use crate::engine;
+use crate::inspect::{InspectError, inspect};
 
 /// Exit code: the compiler refuses the component and says why on standard error.
-pub(super) const REFUSED: u8 = 3;
+pub(super) const REFUSED: i32 = 3;
 
 /// Exit code: the system refused memory, and somebody noticed before the allocator did.
-pub(super) const OUT_OF_MEMORY: u8 = 4;
+pub(super) const OUT_OF_MEMORY: i32 = 4;
+
+/// Exit code: the component is refused for what it is; an [`InspectError`] in JSON on standard error says why.
+pub(super) const UNFIT: i32 = 5;
 
 /// How far the child steps back behind all other work.
 const NICE: i32 = 10;
@@ -38,17 +42,25 @@ pub fn compile_as_child(
             (OUT_OF_MEMORY, error.to_string())
         }
         Err(Failure::Io(error)) => (1, error.to_string()),
+        Err(Failure::Unfit(why)) => (UNFIT, serde_json::to_string(&why).unwrap_or_default()),
         Err(Failure::Engine(error)) if is_out_of_memory(&error) => (OUT_OF_MEMORY, words(&error)),
         Err(Failure::Engine(error)) => (REFUSED, words(&error)),
     };
     // Whoever does not read the complaint still gets the code.
     drop({ complaints }.write_all(complaint.as_bytes()));
-    ExitCode::from(code)
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
 enum Failure {
+    Unfit(InspectError),
     Io(std::io::Error),
     Engine(wasmtime::Error),
+}
+
+impl From<InspectError> for Failure {
+    fn from(why: InspectError) -> Self {
+        Self::Unfit(why)
+    }
 }
 
 impl From<std::io::Error> for Failure {
@@ -79,6 +91,7 @@ fn bounded(memory_bytes: u64, cpu_s: u64) -> Result<(), Failure> {
 fn compile(mut input: impl Read, mut output: impl Write) -> Result<(), Failure> {
     let mut wasm = Vec::new();
     input.read_to_end(&mut wasm)?;
+    inspect(&wasm)?.check()?;
     let engine = engine::compiler().map_err(Failure::Engine)?;
     let code = engine.precompile_component(&wasm).map_err(Failure::Engine)?;
     output.write_all(&code)?;

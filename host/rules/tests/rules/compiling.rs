@@ -9,7 +9,7 @@ use std::thread;
 use serde_json::json;
 use xnovu_rules::{
     BrokenKind, ChildCompiler, CompileError, CompileLimits, Compiler, Limits, LoadError, Rules, Runtime,
-    RuntimeOptions, Workbench,
+    RuntimeOptions, Workbench, inspect,
 };
 
 use crate::support::{A, B, Plugins, bombs, broken, child_compiler, entry, event, guests, ruled};
@@ -54,6 +54,22 @@ fn a_component_that_compiles_too_large_is_ended_by_its_memory() {
     let dir = tempfile::tempdir().unwrap();
     let bench = Workbench::open(&dir.path().join("compiled"), Compiler::Child(child_compiler(limits))).unwrap();
     assert!(bench.trial(guests::hostile(), &json!({}), Limits::default()).is_ok(), "a rule has room enough");
+}
+
+#[test]
+fn a_component_that_overflows_the_stack_of_who_reads_it_is_refused_for_good() {
+    let wasm = bombs::nested_types(0x42, 10_000);
+    assert!(wasm.len() < 40_000, "{}", wasm.len());
+    let error = refused(&wasm, PATIENT);
+    assert_eq!(error.to_string(), "the compiler breaks on it: its stack overflows");
+    assert!(error.is_lasting());
+}
+
+#[test]
+fn a_component_within_a_component_is_read_up_to_a_depth() {
+    assert!(inspect(&bombs::nested(99)).is_ok());
+    let error = inspect(&bombs::nested(100)).unwrap_err().to_string();
+    assert_eq!(error, "it is not a valid component: components are nested in it 101 deep");
 }
 
 #[test]

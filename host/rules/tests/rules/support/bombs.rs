@@ -12,13 +12,39 @@ pub(crate) fn branches(functions: u32, branches: u32) -> Vec<u8> {
     with_module(&module(functions, branches))
 }
 
+/// A component that brings along that many functions which do next to nothing.
+pub(crate) fn functions(count: u32) -> Vec<u8> {
+    let mut function = Function::new([]);
+    function.instruction(&Instruction::LocalGet(0)).instruction(&Instruction::End);
+    with_module(&of_functions(&vec![function; count as usize]))
+}
+
+/// A component that brings along a function of blocks within blocks, that many deep.
+pub(crate) fn blocks(depth: u32) -> Vec<u8> {
+    let mut function = Function::new([]);
+    for _ in 0..depth {
+        function.instruction(&Instruction::Block(BlockType::Empty));
+        // Each can be left, so that none of them goes away.
+        function.instruction(&Instruction::LocalGet(0)).instruction(&Instruction::BrIf(0));
+    }
+    for _ in 0..depth {
+        function.instruction(&Instruction::End);
+    }
+    function.instruction(&Instruction::LocalGet(0)).instruction(&Instruction::End);
+    with_module(&of_functions(&[function]))
+}
+
 fn module(functions: u32, branches: u32) -> Module {
+    of_functions(&vec![branchy(branches); functions as usize])
+}
+
+fn of_functions(functions: &[Function]) -> Module {
     let mut types = TypeSection::new();
     types.ty().function([ValType::I32], [ValType::I32]);
     let (mut declared, mut code) = (FunctionSection::new(), CodeSection::new());
-    for _ in 0..functions {
+    for function in functions {
         declared.function(0);
-        code.function(&branchy(branches));
+        code.function(function);
     }
     let mut module = Module::new();
     module.section(&types).section(&declared).section(&code);
@@ -54,15 +80,48 @@ fn with_module(module: &Module) -> Vec<u8> {
     let mut component = stub(&[&contract()], "rules");
     component.push(CORE_MODULE_SECTION);
     let bytes = module.as_slice();
-    leb128(&mut component, bytes.len());
+    leb(&mut component, bytes.len());
     component.extend_from_slice(bytes);
     component
 }
 
-fn leb128(to: &mut Vec<u8>, mut number: usize) {
-    while number > 0x7f {
-        to.push((number & 0x7f) as u8 | 0x80);
+/// Components within components, so many deep.
+pub(crate) fn nested(depth: usize) -> Vec<u8> {
+    // From the inside out, each byte before the ones it stands before, so that nothing is copied more than once.
+    let mut reversed: Vec<u8> = PREAMBLE.iter().rev().copied().collect();
+    for _ in 0..depth {
+        let mut head = vec![4];
+        leb(&mut head, reversed.len());
+        reversed.extend(head.iter().rev());
+        reversed.extend(PREAMBLE.iter().rev());
+    }
+    reversed.reverse();
+    reversed
+}
+
+/// Declares a type within a type, so many deep: 0x41 begins that of a component, 0x42 that of an instance.
+pub(crate) fn nested_types(kind: u8, depth: usize) -> Vec<u8> {
+    let mut section = vec![1];
+    for _ in 0..depth {
+        // One declaration follows, and it is of a type.
+        section.extend([kind, 1, 1]);
+    }
+    section.extend([kind, 0]);
+    let mut bytes = PREAMBLE.to_vec();
+    bytes.push(7);
+    leb(&mut bytes, section.len());
+    bytes.extend(section);
+    bytes
+}
+
+/// What every component begins with.
+pub(crate) const PREAMBLE: [u8; 8] = *b"\0asm\x0d\0\x01\0";
+
+/// A number as WebAssembly writes it.
+pub(crate) fn leb(bytes: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        bytes.push((number & 0x7f) as u8 | 0x80);
         number >>= 7;
     }
-    to.push(number as u8);
+    bytes.push(number as u8);
 }
