@@ -5,6 +5,7 @@
 mod attacks;
 mod breakers;
 mod compiling;
+mod corpus;
 mod isolation;
 mod loading;
 mod pins;

@@ -4,6 +4,8 @@ pub(crate) mod bombs;
 mod build;
 pub(crate) mod components;
 pub(crate) mod guests;
+pub(crate) mod page;
+pub(crate) mod wat;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -110,6 +112,12 @@ impl Plugins {
     pub(crate) fn put(&self, name: &str, version: &str, wasm: &[u8]) {
         self.put_manifest(name, version);
         fs::write(self.component_path(name), wasm).unwrap();
+    }
+
+    /// The same with a file's bytes, which are never in this process.
+    pub(crate) fn put_file(&self, name: &str, version: &str, wasm: &Path) {
+        self.put_manifest(name, version);
+        fs::copy(wasm, self.component_path(name)).unwrap();
     }
 
     pub(crate) fn put_manifest(&self, name: &str, version: &str) {

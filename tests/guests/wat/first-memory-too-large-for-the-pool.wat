@@ -1,0 +1,2 @@
+;; Begins with 1 GiB of memory, more than any binding may grant.
+(memory (export "memory") 16384)

@@ -1,0 +1,3 @@
+;; Has more memories than a component may have.
+(memory (export "memory") 1)
+(memory 1) (memory 1) (memory 1) (memory 1)

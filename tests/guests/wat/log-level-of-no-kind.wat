@@ -1,0 +1,6 @@
+;; Logs at a level that is none of the contract's.
+(import "xnovu:rules/log@0.1.0" "write" (func $write (param i32 i32 i32)))
+(memory (export "memory") 2)
+(func (export "xnovu:rules/ruleset@0.1.0#admit") (param i32) (result i32)
+  (call $write (i32.const 99) (i32.const 0) (i32.const 4))
+  (i32.const 64))

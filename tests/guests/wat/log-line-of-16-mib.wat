@@ -1,0 +1,6 @@
+;; Logs one line of 16 MiB.
+(import "xnovu:rules/log@0.1.0" "write" (func $write (param i32 i32 i32)))
+(memory (export "memory") 260)
+(func (export "xnovu:rules/ruleset@0.1.0#admit") (param i32) (result i32)
+  (call $write (i32.const 1) (i32.const 0) (i32.const 16777216))
+  (i32.const 64))

@@ -1,0 +1,13 @@
+;; Asks for the civil time of what is not a number, of infinity and of the farthest time; each is refused, and it lives on.
+(import "xnovu:rules/calendar@0.1.0" "next" (func $next (param f64 i32 i32 i32 i32 i32)))
+(memory (export "memory") 2)
+(data (i32.const 4096) "UTC")
+(func $ask (param $at f64)
+  (call $next (local.get $at) (i32.const 4096) (i32.const 3) (i32.const 9) (i32.const 30) (i32.const 128))
+  (if (i32.eqz (i32.load8_u (i32.const 128))) (then unreachable)))
+(func (export "xnovu:rules/ruleset@0.1.0#admit") (param i32) (result i32)
+  (call $ask (f64.const nan))
+  (call $ask (f64.const inf))
+  (call $ask (f64.const -1e308))
+  (call $ask (f64.const 253402300799999))
+  (i32.const 64))
