@@ -8,6 +8,9 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+/// Longest key, and longest text, of one mistake, in bytes. The names of all limits fit.
+const TEXT_BYTES_MAX: usize = 1_000;
+
 /// One mistake in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
@@ -139,6 +142,13 @@ impl<'i> Reader<'i> {
     fn at(&self, span: Range<usize>, key: &str, what: impl Into<String>) -> Mistake {
         let before = self.text.as_bytes().iter().take(span.start);
         let line = 1 + before.filter(|byte| **byte == b'\n').count();
-        Mistake { file: self.file.to_owned(), line, key: key.to_owned(), what: what.into() }
+        Mistake { file: self.file.to_owned(), line, key: fit(key), what: fit(&what.into()) }
     }
+}
+
+/// Text that may quote the file, cut and without what would move a terminal's cursor.
+fn fit(text: &str) -> String {
+    let mut text = text.replace(|c: char| c.is_control(), " ");
+    text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+    text
 }

@@ -20,8 +20,14 @@ use crate::{Digest, Limits, clock};
 /// Largest component read at all, in bytes. Bindings have limits of their own below it.
 const COMPONENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Largest TOML file read, in bytes.
-const TOML_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Largest `bindings.toml` read, in bytes.
+const BINDINGS_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Largest `plugin.toml` read, in bytes. It holds five lines, and an author wrote it.
+const MANIFEST_BYTES_MAX: u64 = 64 * 1024;
+
+/// Mistakes of one `plugin.toml` that are told.
+const MISTAKES_MAX: usize = 10;
 
 /// What lies in the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,7 +144,7 @@ pub(crate) fn is_watched_file(dir: &Path, path: &Path) -> bool {
 pub(crate) fn scan_bindings(dir: &Path, defaults: &Limits) -> FoundBindings {
     let path = dir.join(BINDINGS_FILE);
     let shown = path.display().to_string();
-    let text = match read(&path, TOML_BYTES_MAX).map(String::from_utf8) {
+    let text = match read(&path, BINDINGS_BYTES_MAX).map(String::from_utf8) {
         Ok(Ok(text)) => text,
         Ok(Err(_)) => return FoundBindings::Unreadable(vec![Hinted::new(format!("{shown} is not UTF-8"))]),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return FoundBindings::Missing,
@@ -178,9 +184,15 @@ fn scan_plugin(plugins_dir: &Path, name: &str) -> Result<FoundPlugin, Hinted> {
 fn scan_manifest(dir: &Path, name: &str) -> Result<Manifest, Hinted> {
     let path = dir.join(MANIFEST_FILE);
     let shown = path.display().to_string();
-    let text = read(&path, TOML_BYTES_MAX).map_err(|error| Hinted::new(format!("{shown} cannot be read: {error}")))?;
+    let text =
+        read(&path, MANIFEST_BYTES_MAX).map_err(|error| Hinted::new(format!("{shown} cannot be read: {error}")))?;
     let text = String::from_utf8(text).map_err(|_| Hinted::new(format!("{shown} is not UTF-8")))?;
-    let all = |mistakes: Vec<Mistake>| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let all = |mistakes: Vec<Mistake>| {
+        let mut told: Vec<_> = mistakes.iter().take(MISTAKES_MAX).map(ToString::to_string).collect();
+        let more = mistakes.len() - told.len();
+        told.extend((more > 0).then(|| format!("and {more} more mistakes")));
+        told.join("; ")
+    };
     let manifest = Manifest::parse(&shown, &text).map_err(|mistakes| Hinted::new(all(mistakes)))?;
     if manifest.name == name {
         return Ok(manifest);
@@ -201,8 +213,13 @@ pub(crate) fn build_hint(plugins_dir: &Path, name: &str) -> String {
 
 /// What a file is, without holding it: one that is too large for its binding must not cost its size to find out.
 fn measure(path: &Path, bytes_max: u64) -> io::Result<(Digest, u64)> {
-    let (digest, bytes) = Digest::of_all(File::open(path)?.take(bytes_max + 1))?;
+    let (digest, bytes) = Digest::of_all(open(path)?.take(bytes_max + 1))?;
     if bytes <= bytes_max { Ok((digest, bytes)) } else { Err(too_long(bytes_max)) }
+}
+
+/// Opens a file, or what a link to one leads to. To open a pipe is to wait for somebody who writes into it.
+fn open(path: &Path) -> io::Result<File> {
+    if fs::metadata(path)?.is_file() { File::open(path) } else { Err(io::Error::other("it is not a file")) }
 }
 
 fn too_long(bytes_max: u64) -> io::Error {
@@ -211,6 +228,6 @@ fn too_long(bytes_max: u64) -> io::Error {
 
 fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|len| len <= bytes_max) { Ok(bytes) } else { Err(too_long(bytes_max)) }
 }

@@ -6,6 +6,7 @@ mod attacks;
 mod breakers;
 mod compiling;
 mod corpus;
+mod directories;
 mod isolation;
 mod loading;
 mod pins;
