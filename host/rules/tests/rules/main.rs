@@ -5,6 +5,8 @@
 mod attacks;
 mod breakers;
 mod compiling;
+mod contract;
+mod contract_page;
 mod corpus;
 mod directories;
 mod isolation;
