@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Pages whose tables name tests between backticks.
-const PAGES: [&str; 4] = ["docs/hazards.md", "docs/hostile-plugins.md", "docs/queue.md", PROMISES];
+const PAGES: [&str; 6] =
+    ["SECURITY.md", "docs/hazards.md", "docs/hostile-plugins.md", "docs/queue.md", "wit/README.md", PROMISES];
 
 /// The page with a row for each promise of the specification.
 const PROMISES: &str = "docs/promises.md";
