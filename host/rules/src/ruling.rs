@@ -8,16 +8,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use xnovu_domain::{EnterpriseId, Event, Message, REASON_BYTES_MAX, Verdict};
+use xnovu_domain::{Event, Message, REASON_BYTES_MAX, Verdict};
 
-use crate::{Binding, Digest};
+use crate::{Digest, Grants};
 
 /// Decides over notifications. Every evaluation sees the same set of plugins from its start to its end.
 #[async_trait]
 pub trait Rules: Send + Sync {
-    /// What binds this enterprise now. None: nothing does, and its notifications pass unfiltered and unmapped.
-    fn binding(&self, enterprise: &EnterpriseId) -> Option<Binding>;
-
     /// Filter and priority of one event, by the enterprise of its notification.
     ///
     /// Cancellation safe: an evaluation that nobody waits for any more is skipped if it has not begun.
@@ -56,6 +53,8 @@ pub struct Ruled<T> {
     pub duration: Duration,
     /// What the component logged, if its binding says `log_guest = true`; empty otherwise.
     pub log: Vec<LogLine>,
+    /// What the answer may reach: the grants of the binding it was made under, whatever has been reloaded since.
+    pub grants: Grants,
 }
 
 /// Answer of [`Rules::decide`].

@@ -133,6 +133,12 @@ impl Runtime {
         })
     }
 
+    /// What binds this enterprise now. None: nothing does, and its notifications pass unfiltered and unmapped.
+    #[must_use]
+    pub fn binding(&self, enterprise: &EnterpriseId) -> Option<Binding> {
+        self.inner.set.load().binding(enterprise).cloned()
+    }
+
     /// What is loaded now.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Set> {
@@ -190,10 +196,6 @@ impl Runtime {
 
 #[async_trait]
 impl Rules for Runtime {
-    fn binding(&self, enterprise: &EnterpriseId) -> Option<Binding> {
-        self.inner.set.load().binding(enterprise).cloned()
-    }
-
     async fn admit(&self, event: Event) -> Ruling<Verdict> {
         match self.bound(&event.notification.enterprise_id) {
             Some(bound) => self.ask(&bound, event, |conditions, event| conditions.admit(event)).await,

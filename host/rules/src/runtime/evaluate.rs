@@ -155,7 +155,9 @@ impl Bound {
     fn ruling<T>(&self, which: Which, outcome: Outcome<T>) -> Ruling<T> {
         let Outcome { result, fuel, duration, log, memory_bytes: _ } = outcome;
         match (result, self.stamp(which)) {
-            (Ok(answer), Some(stamp)) => Ruling::Ruled(Ruled { answer, stamp, fuel, duration, log }),
+            (Ok(answer), Some(stamp)) => {
+                Ruling::Ruled(Ruled { answer, stamp, fuel, duration, log, grants: self.binding.grants.clone() })
+            }
             (Err(fault), _) => Ruling::Broken(self.broken_by(which, fault.kind, fault.reason)),
             (Ok(_), None) => Ruling::Broken(not_loaded(&self.binding.state)),
         }

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use xnovu_domain::{EnterpriseId, Event, Micros, NotificationId, Priority, Verdict};
 use xnovu_queue::{Job, JobOptions, JobQueue, JobState, Ledger, MemoryQueue, Outcome, QueueName, Work, WorkOptions};
-use xnovu_rules::{Binding, Broken, BrokenKind, Decided, Digest, FailurePolicy, Pin, Ruled, Rules, Ruling, Stamp};
+use xnovu_rules::{Broken, BrokenKind, Decided, Digest, FailurePolicy, Grants, Pin, Ruled, Rules, Ruling, Stamp};
 use xnovu_standin::{Standin, StandinConfig};
 
 use super::Admission;
@@ -35,10 +35,6 @@ struct SetRules(Box<Admit>);
 
 #[async_trait]
 impl Rules for SetRules {
-    fn binding(&self, _: &EnterpriseId) -> Option<Binding> {
-        None
-    }
-
     async fn admit(&self, event: Event) -> Ruling<Verdict> {
         (self.0)(&event)
     }
@@ -51,7 +47,14 @@ impl Rules for SetRules {
 fn ruled(verdict: Verdict) -> Ruling<Verdict> {
     let digest: Digest = "ab".repeat(32).parse().unwrap();
     let stamp = Stamp { plugin: "set".to_owned(), version: "1.0.0".to_owned(), digest, config_hash: digest };
-    Ruling::Ruled(Ruled { answer: verdict, stamp, fuel: 1, duration: Duration::ZERO, log: Vec::new() })
+    Ruling::Ruled(Ruled {
+        answer: verdict,
+        stamp,
+        fuel: 1,
+        duration: Duration::ZERO,
+        log: Vec::new(),
+        grants: Grants::default(),
+    })
 }
 
 /// A daemon's admission without its sources: the test hints.

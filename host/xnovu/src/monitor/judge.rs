@@ -14,10 +14,7 @@ use crate::workflows::Workflows;
 pub(super) async fn judge(rules: &dyn Rules, workflows: &Workflows, row: &Notification, now: Micros) -> Ours {
     let course = match rules.decide(Event::new(row.clone(), now), None).await {
         Ruling::Unbound => as_it_is(row),
-        Ruling::Ruled(ruled) => {
-            let grants = rules.binding(&row.enterprise_id).map(|binding| binding.grants).unwrap_or_default();
-            course(row, ruled.answer, grants)
-        }
+        Ruling::Ruled(ruled) => course(row, ruled.answer, ruled.grants),
         Ruling::Broken(broken) => despite(row, &broken),
     };
     match course {

@@ -24,10 +24,13 @@ pub(crate) struct Judgement {
 impl Worker {
     /// Asks the rules, with what an earlier attempt has fixed if there was one.
     pub(crate) async fn judge(&self, row: &Notification, fixed: Option<&SendRecord>, now: Micros) -> Judgement {
+        // Part of it went out as the row stands, by no rules: rules that were bound or answer again since must not change the rest.
+        if fixed.is_some_and(|record| record.is_touched() && record.plugin_digest.is_none()) {
+            return Judgement { stamp: None, course: as_it_is(row) };
+        }
         let now = fixed.map_or(now, |record| Micros::from_millis(record.now_ms));
         let event = Event::new(row.clone(), now);
         let pin = fixed.and_then(pin);
-        let grants = || self.rules.binding(&row.enterprise_id).map(|binding| binding.grants).unwrap_or_default();
         match self.rules.decide(event, pin.as_ref()).await {
             Ruling::Unbound => {
                 self.metrics.unbound(&row.enterprise_id, Stage::Transform);
@@ -42,11 +45,14 @@ impl Worker {
                     ruled.duration,
                     ruled.fuel,
                 );
-                Judgement { stamp: Some(ruled.stamp), course: course(row, ruled.answer, grants()) }
+                Judgement { stamp: Some(ruled.stamp), course: course(row, ruled.answer, ruled.grants) }
             }
             Ruling::Broken(broken) => {
                 self.metrics.broken(&row.enterprise_id, Stage::Transform, &broken);
-                Judgement { course: despite(row, &broken), stamp: broken.stamp }
+                let course = despite(row, &broken);
+                // What is sent as it stands was mapped by nobody, and a retry must know that.
+                let stamp = broken.stamp.filter(|_| !matches!(course, Course::Send { .. }));
+                Judgement { stamp, course }
             }
         }
     }

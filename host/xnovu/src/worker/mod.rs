@@ -1,7 +1,7 @@
 //! The worker's half of the line.
 //!
 //! Owns what happens to a job from the moment it is taken. `deliver` is the line itself; `judge` asks the rules, `compose` writes the
-//! calls, `send` makes them. The daemon never calls anything here.
+//! calls, `send` makes them, and `settle` has every way an attempt ends. The daemon never calls anything here.
 
 pub mod compose;
 pub(crate) mod course;
@@ -11,6 +11,7 @@ mod judge;
 mod registered;
 mod send;
 pub mod serve;
+mod settle;
 
 use std::sync::Arc;
 use std::time::Duration;

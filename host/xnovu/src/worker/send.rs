@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use xnovu_domain::{AcceptedChunk, Answer, Backoff, Details, Disposition, Micros, disposition};
+use xnovu_domain::{Answer, Backoff, Details, Disposition, Micros, disposition};
 use xnovu_queue::{Call, CallState, Outcome, SendRecord};
 use xnovu_rules::Stamp;
 
 use super::Worker;
 use super::compose::PreparedCall;
-use super::deliver::{Claimed, Why};
+use super::settle::{Claimed, Why};
 use crate::gateway::{Permit, TriggerCall, TriggerResult};
 use crate::store::Settlement;
 use crate::traces::SpanKind;
@@ -282,22 +282,6 @@ impl Worker {
 fn wanted_at(claimed: &Claimed<'_>) -> Micros {
     let changed = claimed.job.id.episode();
     claimed.row.scheduled_for.map_or(changed, |due| due.max(changed))
-}
-
-/// Keeps on the row what the ledger knows: accepted calls by hash, and calls that may have been carried out.
-pub(super) fn remember(details: &mut Details, record: Option<&SendRecord>) {
-    for call in record.into_iter().flat_map(|record| &record.calls) {
-        match call.state {
-            CallState::Accepted if details.accepted.iter().all(|chunk| chunk.hash != call.hash) => {
-                let (hash, transaction_id) = (call.hash.clone(), call.transaction_id.clone());
-                details.accepted.push(AcceptedChunk { hash, transaction_id });
-            }
-            CallState::Sending | CallState::Uncertain if !details.uncertain.contains(&call.transaction_id) => {
-                details.uncertain.push(call.transaction_id.clone());
-            }
-            _ => {}
-        }
-    }
 }
 
 fn doubtful(record: &SendRecord) -> Vec<String> {

@@ -1,10 +1,10 @@
 use serde_json::json;
 use xnovu_domain::{Details, Verdict};
 use xnovu_queue::{CallState, Outcome};
-use xnovu_rules::{BrokenKind, FailurePolicy};
+use xnovu_rules::{BrokenKind, FailurePolicy, Grants, Ruling};
 use xnovu_standin::{Effect, ErrorBody, Face, Faults, HttpFault, NovuFaults, RestFaults};
 
-use super::{Bench, broken, messages, ruled};
+use super::{Bench, broken, messages, ruled, ruled_under};
 use crate::store::{NotificationStore, Settlement};
 
 const DELIVER: Verdict = Verdict::Deliver { priority: None };
@@ -223,6 +223,36 @@ async fn hazard_9_a_rule_cannot_reach_another_enterprises_workflow_or_subscriber
     let job = bench.job(id).await;
     assert!(matches!(bench.attempt(&job, 1).await, Outcome::Fail { error } if !error.contains("stranger")));
     assert!(bench.delivered().is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_reaches_what_the_binding_it_was_made_under_grants() {
+    let bench = Bench::new().await;
+    let id = bench.insert(1, json!({}));
+    bench.rule(|event| {
+        let mut messages = messages(event, &[json!({})]);
+        messages[0].workflow_key = "theirs".into();
+        ruled_under(Grants { workflows: vec!["theirs".to_owned()], ..Grants::default() }, DELIVER, Some(messages))
+    });
+    let job = bench.job(id).await;
+    assert_eq!(bench.attempt(&job, 1).await, done("sent"));
+}
+
+#[tokio::test]
+async fn what_was_partly_sent_as_it_stands_goes_on_as_it_stands_though_rules_answer_since() {
+    for first in [|| Ruling::Unbound, || broken(BrokenKind::Trap, FailurePolicy::Deliver)] {
+        let bench = Bench::new().await;
+        let id = bench.insert(150, json!({}));
+        let job = bench.job(id).await;
+        bench.rule(move |_| first());
+        bench.http_fault(HttpFault { skip: 1, count: Some(1), ..novu(Effect::Cut) });
+        assert!(is_later(&bench.attempt(&job, 1).await));
+        bench.rule(|event| ruled(DELIVER, Some(messages(event, &[json!({"mapped": true})]))));
+        assert_eq!(bench.attempt(&job, 1).await, done("sent"));
+        let delivered = bench.delivered();
+        assert_eq!(delivered.iter().map(|delivery| delivery.recipients.len()).sum::<usize>(), 150);
+        assert!(delivered.iter().all(|delivery| delivery.payload.get("mapped").is_none()), "{delivered:?}");
+    }
 }
 
 #[tokio::test]

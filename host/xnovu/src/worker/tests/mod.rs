@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use xnovu_domain::{EnterpriseId, Event, JobId, Json, Message, Micros, Notification, Verdict};
+use xnovu_domain::{Event, JobId, Json, Message, Micros, Notification, Verdict};
 use xnovu_queue::{Identity, Job, JobOptions, Ledger, MemoryQueue, Offer, Outcome, Work};
-use xnovu_rules::{Binding, Broken, Decided, Digest, FailurePolicy, Grants, Limits, Pin, Ruled, Rules, Ruling, Stamp};
+use xnovu_rules::{Broken, Decided, Digest, FailurePolicy, Grants, Pin, Ruled, Rules, Ruling, Stamp};
 use xnovu_standin::{Delivery, Faults, HttpFault, Options, Standin, StandinConfig};
 
 use super::Worker;
@@ -33,17 +33,6 @@ struct SetRules(Mutex<Box<Decide>>);
 
 #[async_trait]
 impl Rules for SetRules {
-    fn binding(&self, _: &EnterpriseId) -> Option<Binding> {
-        Some(Binding {
-            plugin: "set".to_owned(),
-            state: xnovu_rules::BindingState::Ready,
-            stamp: Some(stamp()),
-            policy: FailurePolicy::Hold,
-            grants: Grants::default(),
-            limits: Limits::default(),
-        })
-    }
-
     async fn admit(&self, _: Event) -> Ruling<Verdict> {
         Ruling::Unbound
     }
@@ -59,8 +48,12 @@ fn stamp() -> Stamp {
 }
 
 fn ruled(verdict: Verdict, messages: Option<Vec<Message>>) -> Ruling<Decided> {
-    let answer = Decided { verdict, messages };
-    Ruling::Ruled(Ruled { answer, stamp: stamp(), fuel: 1, duration: Duration::from_micros(1), log: Vec::new() })
+    ruled_under(Grants::default(), verdict, messages)
+}
+
+fn ruled_under(grants: Grants, verdict: Verdict, messages: Option<Vec<Message>>) -> Ruling<Decided> {
+    let (answer, duration) = (Decided { verdict, messages }, Duration::from_micros(1));
+    Ruling::Ruled(Ruled { answer, stamp: stamp(), fuel: 1, duration, log: Vec::new(), grants })
 }
 
 fn messages(event: &Event, payloads: &[Value]) -> Vec<Message> {
