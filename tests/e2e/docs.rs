@@ -91,3 +91,11 @@ async fn the_page_on_settings_does_what_it_says() {
     let counts = Page::of(&house, "docs/configuration.md", free_port()).run().await;
     assert_eq!(counts, Counts { run: 2, not_run: 0 });
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_on_the_doctor_does_what_it_says() {
+    let redis = RedisServer::with(&["--maxmemory-policy", "allkeys-lru"]).await;
+    let house = House::on(&redis).await;
+    let counts = Page::of(&house, "docs/doctor.md", free_port()).run().await;
+    assert_eq!(counts, Counts { run: 2, not_run: 0 });
+}

@@ -14,6 +14,7 @@ mod configuration;
 mod crashes;
 mod cron;
 mod docs;
+mod doctor;
 mod edits;
 mod health;
 mod killed;

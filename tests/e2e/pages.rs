@@ -8,7 +8,7 @@ async fn every_command_of_the_page_about_trouble_works() {
     let redis = RedisServer::start().await;
     let house = House::on(&redis).await;
     let counts = Page::of(&house, "docs/troubleshoot.md", free_port()).run().await;
-    assert_eq!(counts, Counts { run: 7, not_run: 0 });
+    assert_eq!(counts, Counts { run: 8, not_run: 0 });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

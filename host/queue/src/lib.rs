@@ -28,7 +28,7 @@ pub use limits::{Limit, Limits};
 pub use memory::{JOBS_MAX, MemoryQueue};
 pub use options::JobOptions;
 pub use record::{Call, CallState, LedgerError, SendRecord};
-pub use redis::{RedisOptions, RedisQueue, RedisTls, erase};
+pub use redis::{RedisFacts, RedisOptions, RedisQueue, RedisTls, ServerFacts, erase, examine};
 pub use registry::{BEAT, JobsOfWorker, Registry, SILENCE_MAX, Tallied, Tally, WorkerInfo};
 
 /// Performs jobs of one kind.

@@ -11,6 +11,7 @@ pub mod config;
 pub mod control;
 pub mod cron;
 pub mod daemon;
+pub mod doctor;
 pub mod gateway;
 pub mod health;
 pub mod http;

@@ -6,9 +6,10 @@ use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+use super::redis::Certificates;
 use super::{free_port, until};
 
-/// Password in the server's URL. The server asks for none; nothing may show it all the same.
+/// Password of the server's owner, which nothing may show.
 pub const PASSWORD: &str = "PLANTEDDATABASEPASSWORD";
 
 /// A server with the tables of the host platform, killed when dropped.
@@ -22,18 +23,42 @@ pub struct PostgresServer {
 impl PostgresServer {
     /// A server with the tables, and nothing of `docker/sql/` applied.
     pub async fn start() -> Self {
+        Self::launch(None).await
+    }
+
+    /// The same, which can speak TLS.
+    pub async fn with_tls(certificates: &Certificates) -> Self {
+        Self::launch(Some(certificates)).await
+    }
+
+    async fn launch(certificates: Option<&Certificates>) -> Self {
         let programs = programs();
         let dir = tempfile::tempdir().unwrap();
         // PostgreSQL refuses to be root.
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
         let data = dir.path().join("data");
         let mut initdb = as_postgres(&programs.join("initdb"));
-        initdb.arg("-D").arg(&data).args(["--username=postgres", "--auth=trust", "--no-sync"]);
+        let password = dir.path().join("password");
+        std::fs::write(&password, PASSWORD).unwrap();
+        initdb.arg("-D").arg(&data).args(["--username=postgres", "--auth=scram-sha-256", "--no-sync"]);
+        initdb.arg("--pwfile").arg(&password);
         succeeded(initdb.current_dir(dir.path()).output().unwrap());
         let port = free_port();
         let mut server = as_postgres(&programs.join("postgres"));
         server.arg("-D").arg(&data).arg("-k").arg(dir.path()).args(["-p", &port.to_string(), "-h", "127.0.0.1"]);
         server.args(["-c", "fsync=off", "-c", "wal_level=logical"]).current_dir(dir.path());
+        if let Some(certificates) = certificates {
+            let given = |file: &Path| give(file, dir.path()).display().to_string();
+            let (certificate, key) = (given(&certificates.server), given(&certificates.server_key));
+            server.args([
+                "-c",
+                "ssl=on",
+                "-c",
+                &format!("ssl_cert_file={certificate}"),
+                "-c",
+                &format!("ssl_key_file={key}"),
+            ]);
+        }
         let child = server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let server = Self { child, port, _dir: dir };
         until("PostgreSQL answers", async || {
@@ -53,6 +78,16 @@ impl PostgresServer {
     pub fn apply(&self, file: &str) {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
         succeeded(self.psql(&["-f", file.to_str().unwrap()]));
+    }
+
+    /// Runs a statement.
+    pub fn sql(&self, statement: &str) {
+        succeeded(self.psql(&["-c", statement]));
+    }
+
+    /// Where it is under the name its certificate has, for a client that insists on TLS.
+    pub fn tls_url(&self) -> String {
+        format!("postgresql://postgres:{PASSWORD}@localhost:{}/postgres?sslmode=require", self.port)
     }
 
     fn psql(&self, arguments: &[&str]) -> Output {
@@ -76,10 +111,24 @@ fn succeeded(output: Output) -> String {
     text.trim_end().to_owned()
 }
 
+/// A copy that the server's user owns and nobody else may read, as PostgreSQL wants it of a key.
+fn give(file: &Path, dir: &Path) -> PathBuf {
+    let copy = dir.join(file.file_name().unwrap());
+    std::fs::copy(file, &copy).unwrap();
+    std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o600)).unwrap();
+    if is_root() {
+        succeeded(Command::new("chown").arg("postgres").arg(&copy).output().unwrap());
+    }
+    copy
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n")
+}
+
 /// A program of the server's, under a user it accepts.
 fn as_postgres(program: &Path) -> Command {
-    let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
-    if !is_root {
+    if !is_root() {
         return Command::new(program);
     }
     let mut command = Command::new("setpriv");

@@ -6,6 +6,7 @@
 
 mod desk;
 mod erase;
+mod facts;
 mod gate;
 mod look;
 mod perform;
@@ -27,6 +28,7 @@ use crate::{
     Registry, Work, WorkOptions,
 };
 pub use erase::erase;
+pub use facts::{RedisFacts, ServerFacts, examine};
 
 use desk::Desk;
 

@@ -6,6 +6,7 @@ mod compile;
 mod config;
 mod daemon;
 mod dev;
+mod doctor;
 pub mod output;
 mod place;
 pub mod plugin;
@@ -43,7 +44,7 @@ pub struct Cli {
     output: Format,
 
     /// File of settings, instead of the xnovu.toml of this directory
-    #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Global options")]
     config: Option<PathBuf>,
 }
 
@@ -63,6 +64,8 @@ enum Command {
     /// See and check the settings.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Say whether this installation can work, and what to do where it cannot; exit code 1 where something fails.
+    Doctor(doctor::DoctorArgs),
     /// Try everything on this machine: a local Supabase and Novu, daemon, worker and sample plugins in one process.
     Dev(dev::DevArgs),
     /// Print a script that lets a shell complete verbs and flags.
@@ -127,6 +130,7 @@ async fn dispatch(command: Command, layers: Layers, output: Output) -> anyhow::R
         Command::Queue(queue) => queue::run(queue, &layers, output).await,
         Command::Plugin(plugin) => plugin::run(plugin, &layers, output).await,
         Command::Config(config) => config::run(&config, &layers, output),
+        Command::Doctor(args) => doctor::run(args, layers, output).await,
         Command::Dev(dev) => dev::run(dev, layers, output).await,
         Command::Completions(args) => Ok(shell::completions(&args, output)),
         Command::Man(args) => shell::man(&args, output),

@@ -34,8 +34,10 @@ pub fn check(layers: &Layers) -> (Mistakes, Vec<Mistake>) {
     (mistakes, config.warnings)
 }
 
-/// What the settings come to. Where there are mistakes, it holds something else in their place, and is good for warnings only.
-fn examine(layers: &Layers) -> (Config, Mistakes) {
+/// What the settings come to. Where there are mistakes, something else stands in their place: nothing may be done with settings that are
+/// wrong, and with the others only what shows whether they work.
+#[must_use]
+pub fn examine(layers: &Layers) -> (Config, Mistakes) {
     let mut read = Reader::new(layers);
     let config = read.config();
     let Reader { mistakes, mut warnings, files, .. } = read;

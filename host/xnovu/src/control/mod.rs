@@ -13,3 +13,4 @@ pub mod state_dir;
 
 pub use client::Client;
 pub use state_dir::{ControlError, Found, Hold, Role, Started, StateDir};
+pub(crate) use state_dir::{SOCKET_PATH_MAX, WRITABLE_BY_OTHERS};

@@ -19,10 +19,10 @@ use serde::{Deserialize, Serialize};
 const LOOKERS: Duration = Duration::from_millis(300);
 
 /// Longest path of a Unix socket, in bytes.
-const SOCKET_PATH_MAX: usize = 107;
+pub(crate) const SOCKET_PATH_MAX: usize = 107;
 
 /// The bit of a mode by which everybody may write.
-const WRITABLE_BY_OTHERS: u32 = 0o002;
+pub(crate) const WRITABLE_BY_OTHERS: u32 = 0o002;
 
 /// What a process is for. A state directory has one daemon and one supervisor, and any number of workers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -94,6 +94,15 @@ pub(crate) fn expired(
     filter
 }
 
+/// In one state, the newest first.
+pub(crate) fn latest(enterprise: &EnterpriseId, status: &'static str, limit: usize) -> Filter {
+    let mut filter = of(enterprise);
+    filter.push(("notification_status", format!("eq.{status}")));
+    filter.push(("order", "id.desc".to_owned()));
+    filter.push(("limit", limit.to_string()));
+    filter
+}
+
 /// Claimable by `job` at `stamp`: owed; or claimed by this job before, under this very stamp (a repeated claim), none, or one whose
 /// lease is over; or failed by this job, which is how a retry by hand arrives.
 pub(crate) fn claimable(job: &JobId, stamp: Micros) -> Filter {
@@ -261,6 +270,7 @@ mod tests {
             workflows(&enterprise, Some(1), 1),
             rules(&enterprise, None, 1),
             made_since(&enterprise, stamp(), None, 1),
+            latest(&enterprise, "SENT", 1),
             rule(&enterprise, RuleId::new(1).unwrap()),
         ];
         for filter in filters {

@@ -86,6 +86,19 @@ impl Postgrest {
         Ok(read)
     }
 
+    /// The newest rows in a state, for whoever looks who works on them.
+    ///
+    /// # Errors
+    /// The API does not answer, or not with rows.
+    pub async fn latest(
+        &self,
+        enterprise: &EnterpriseId,
+        status: &'static str,
+        limit: usize,
+    ) -> Result<ReadRows, StoreError> {
+        self.rows("read the newest notifications", &filter::latest(enterprise, status, limit)).await
+    }
+
     /// Writes `columns` where the filter holds and says whether it held.
     async fn write(&self, what: &'static str, filter: &Filter, columns: &Value) -> Result<bool, StoreError> {
         #[derive(Deserialize)]
