@@ -24,6 +24,9 @@ use crate::{engine, threads};
 
 pub use child::compile_as_child;
 
+/// Largest compiled component that is taken, in bytes. A rule has some hundred kilobytes, an interpreter with its library 40 MB.
+const CODE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// Most of the child's standard error that is read, in bytes.
 const COMPLAINT_BYTES_MAX: u64 = 4096;
 
@@ -96,6 +99,9 @@ pub enum CompileError {
     /// It needs more processor time than compiling may use.
     #[error("compiling it takes more than {0} s of processor time")]
     Cpu(u64),
+    /// It becomes more machine code than is taken.
+    #[error("it compiles to {0} bytes of machine code and data; at most {CODE_BYTES_MAX} are taken")]
+    Code(u64),
     /// The compiler does not survive it.
     #[error("the compiler breaks on it: {0}")]
     Broke(String),
@@ -119,7 +125,7 @@ impl CompileError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Unfit(_) | Self::Refused(_) | Self::Broke(_) | Self::Lost(_) => None,
-            Self::Memory(_) | Self::Cpu(_) => Some(
+            Self::Memory(_) | Self::Cpu(_) | Self::Code(_) => Some(
                 "a rule compiles in well under a second: look for generated code, huge functions or unused libraries",
             ),
             Self::Wall(_) => Some("the machine may be overloaded; reload the plugins when it is not"),
@@ -168,7 +174,7 @@ impl ChildCompiler {
     fn compile(&self, wasm: &[u8]) -> Result<Code, CompileError> {
         let deadline = Instant::now() + Duration::from_secs(self.limits.wall_s);
         let mut child = self.start().map_err(|error| self.lost(&error))?;
-        let ended = converse(&mut child, wasm, self.limits.memory_bytes, deadline);
+        let ended = converse(&mut child, wasm, deadline);
         if !matches!(ended, Ok(Some(_))) {
             // A child that has ended meanwhile cannot be killed, and need not be.
             drop(child.kill());
@@ -202,6 +208,7 @@ impl ChildCompiler {
                 Ok(why) => CompileError::Unfit(why),
                 Err(_) => CompileError::Lost(format!("{status}; {}", said())),
             },
+            (Some(child::TOO_MUCH_CODE), _) => CompileError::Code(complaint.parse().unwrap_or(CODE_BYTES_MAX)),
             (Some(child::REFUSED), _) => CompileError::Refused(said()),
             (Some(PANICKED), _) | (_, Some(SIGILL | SIGABRT | SIGBUS | SIGSEGV)) => {
                 CompileError::Broke(format!("{status}; {}", said()))
@@ -223,7 +230,7 @@ struct Ended {
 }
 
 /// Gives the child the component and takes what it has to say. None: it did not end in time.
-fn converse(child: &mut Child, wasm: &[u8], bytes_max: u64, deadline: Instant) -> io::Result<Option<Ended>> {
+fn converse(child: &mut Child, wasm: &[u8], deadline: Instant) -> io::Result<Option<Ended>> {
     let (Some(mut stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
         return Err(io::Error::other("it has no pipes"));
@@ -232,7 +239,7 @@ fn converse(child: &mut Child, wasm: &[u8], bytes_max: u64, deadline: Instant) -
     let wasm = wasm.to_vec();
     // A child that ends early closes the pipe; why, its status says.
     threads::start("compile-input".to_owned(), move || drop(stdin.write_all(&wasm)))?;
-    let code = read_aside("compile-output", stdout, bytes_max)?;
+    let code = read_aside("compile-output", stdout, CODE_BYTES_MAX)?;
     let complaint = read_aside("compile-complaint", stderr, COMPLAINT_BYTES_MAX)?;
     let left = || deadline.saturating_duration_since(Instant::now());
     let (Ok(code), Ok(complaint)) = (code.recv_timeout(left()), complaint.recv_timeout(left())) else {

@@ -30,6 +30,10 @@ const WASM_STACK_BYTES: usize = 512 * 1024;
 /// faulting it in again costs several times as much.
 const RESIDENT_BYTES: usize = 512 * 1024;
 
+/// Up to here a memory's first contents are kept as they will lie in it, in bytes, with whatever nobody wrote between. Beyond, only where half of it
+/// was written: a few bytes far apart must not become megabytes of compiled component.
+const SPARSE_IMAGE_BYTES_MAX: u64 = 1024 * 1024;
+
 /// Core instances, memories and tables of one component. Interpreters are made of many modules.
 const CORE_INSTANCES_MAX: u32 = 64;
 const MEMORIES_MAX: u32 = 4;
@@ -116,6 +120,7 @@ fn code() -> Config {
         .consume_fuel(true)
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK_BYTES)
+        .memory_guaranteed_dense_image_size(SPARSE_IMAGE_BYTES_MAX)
         .cranelift_nan_canonicalization(true)
         .wasm_relaxed_simd(false);
     config

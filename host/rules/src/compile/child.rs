@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use rustix::process::{Resource, Rlimit, nice, setrlimit};
 
-use super::words;
+use super::{CODE_BYTES_MAX, words};
 use crate::engine;
 use crate::inspect::{InspectError, inspect};
 
@@ -20,6 +20,9 @@ pub(super) const OUT_OF_MEMORY: i32 = 4;
 
 /// Exit code: the component is refused for what it is; an [`InspectError`] in JSON on standard error says why.
 pub(super) const UNFIT: i32 = 5;
+
+/// Exit code: it becomes more machine code than is taken; how many bytes, standard error says.
+pub(super) const TOO_MUCH_CODE: i32 = 6;
 
 /// How far the child steps back behind all other work.
 const NICE: i32 = 10;
@@ -42,6 +45,7 @@ pub fn compile_as_child(
             (OUT_OF_MEMORY, error.to_string())
         }
         Err(Failure::Io(error)) => (1, error.to_string()),
+        Err(Failure::TooMuchCode(bytes)) => (TOO_MUCH_CODE, bytes.to_string()),
         Err(Failure::Unfit(why)) => (UNFIT, serde_json::to_string(&why).unwrap_or_default()),
         Err(Failure::Engine(error)) if is_out_of_memory(&error) => (OUT_OF_MEMORY, words(&error)),
         Err(Failure::Engine(error)) => (REFUSED, words(&error)),
@@ -53,6 +57,7 @@ pub fn compile_as_child(
 
 enum Failure {
     Unfit(InspectError),
+    TooMuchCode(u64),
     Io(std::io::Error),
     Engine(wasmtime::Error),
 }
@@ -94,7 +99,10 @@ fn compile(mut input: impl Read, mut output: impl Write) -> Result<(), Failure> 
     inspect(&wasm)?.check()?;
     let engine = engine::compiler().map_err(Failure::Engine)?;
     let code = engine.precompile_component(&wasm).map_err(Failure::Engine)?;
-    output.write_all(&code)?;
+    match u64::try_from(code.len()).unwrap_or(u64::MAX) {
+        bytes if bytes > CODE_BYTES_MAX => return Err(Failure::TooMuchCode(bytes)),
+        _ => output.write_all(&code)?,
+    }
     output.flush()?;
     Ok(())
 }

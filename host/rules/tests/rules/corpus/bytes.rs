@@ -92,3 +92,11 @@ pub(super) fn importing(package: &str, interface: &str) -> Vec<u8> {
 pub(super) fn changed(change: impl Fn(String) -> String) -> Vec<u8> {
     stub(&[&change(contract())], "rules")
 }
+
+/// Exports so many functions under names of so many bytes.
+pub(super) fn long_exports(count: usize, bytes: usize) -> Vec<u8> {
+    let name = "n".repeat(bytes);
+    let exports: String = (0..count).map(|number| format!("(export \"{name}-a{number}\" (func $f))\n")).collect();
+    let module = "(core module $m (func (export \"f\"))) (core instance $i (instantiate $m))";
+    wat::parse_str(format!("(component {module} (func $f (canon lift (core func $i \"f\"))) {exports})")).unwrap()
+}

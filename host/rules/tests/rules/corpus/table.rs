@@ -130,6 +130,12 @@ fn worlds() -> Vec<Attack> {
             refused("it does not export xnovu:rules/ruleset@0.1.0; it exports run"),
         ),
         made(
+            "wrong-world-of-long-names",
+            "Exports thirty functions under names of 90,000 bytes each.",
+            || bytes::long_exports(30, 90_000),
+            refused("it does not export xnovu:rules/ruleset@0.1.0; it exports 30 under very long names"),
+        ),
+        made(
             "foreign-package",
             "The same contract under another package's name.",
             || bytes::changed(|text| text.replace("package xnovu:rules", "package other:rules")),
@@ -290,6 +296,12 @@ fn sizes() -> Vec<Attack> {
             || bytes::doubling_types(60),
             refused("it is not a valid component: effective type size exceeds the limit"),
         ),
+        made(
+            "nine-hundred-instances",
+            "Is made of nine hundred instances of one module.",
+            || bombs::instances(900),
+            refused("contains 904 core module instances, which exceeds the configured maximum of 64"),
+        ),
         wat("five-memories", refused("defined memories count of 5 exceeds the per-instance limit")),
         wat("shared-memory", refused("it is not a valid component: mismatch in the shared flag")),
         wat("relaxed-simd", refused("relaxed SIMD support is not enabled")),
@@ -313,6 +325,18 @@ fn bombs() -> Vec<Attack> {
         bomb("bomb-of-one-function", "One function of sixty thousand branches that meet again.", || {
             bombs::branches(1, 60_000)
         }),
+        made(
+            "sparse-modules",
+            "Brings along four modules whose few bytes of data lie 15 MiB apart.",
+            || bombs::sparse_modules(4, 15 << 20),
+            refused("cannot check its config: it trapped"),
+        ),
+        made(
+            "much-code-of-little",
+            "Brings along seventy-five modules whose few bytes of data lie 960 KiB apart.",
+            || bombs::sparse_modules(75, 15 << 16),
+            refused("bytes of machine code and data; at most 67108864 are taken"),
+        ),
         bomb("bomb-of-blocks", "Blocks within blocks, two hundred thousand deep.", || bombs::blocks(200_000)),
     ]
 }
@@ -350,6 +374,13 @@ fn starts() -> Vec<Attack> {
             "Refuses every config.",
             "{ validate = \"reject:because\" }",
             refused("refuses its config: because"),
+        ),
+        wat("config-refused-in-colour", refused("refuses its config:  [2J ]0;all is well")),
+        told(
+            "config-refused-at-length",
+            "Refuses every config in 100,000 bytes.",
+            &format!("{{ validate = \"reject:{}\" }}", "x".repeat(100_000)),
+            refused("refuses its config: xxx"),
         ),
     ]
 }
@@ -478,6 +509,7 @@ fn answers() -> Vec<Attack> {
             "json-nested-deeply",
             Ends::Harmless("the host keeps JSON as text and follows it no deeper than its first level"),
         ),
+        wat("error-in-colour", fails("rule-error", " [2J ]0;all is well")),
         forbidden("priority-too-high", "Answers the priority 1001.", "{ admit = \"priority:1001\" }", "1001"),
         forbidden(
             "priority-highest",
@@ -557,6 +589,11 @@ fn host_functions() -> Vec<Attack> {
         wat("asks-for-endless-chance", fails("trap", "requested len 18446744073709551615 exceeds limit")),
         wat("hoards-handles", fails("trap", "store handle limit exceeded")),
         wat("forges-a-handle", fails("trap", "unknown handle index")),
+        wat("gives-a-handle-back-twice", fails("trap", "unknown handle index")),
+        wat("uses-a-handle-as-another", fails("trap", "handle index")),
+        wat("drops-a-stream-that-is-watched", fails("trap", "resource has children")),
+        wat("writes-endless-zeroes", fails("trap", "cannot write more zeroes than")),
+        wat("polls-one-thing-many-times", fails("trap", "cannot lend resource: store handle limit exceeded")),
         Attack { limits: BY_FUEL, ..wat("reads-input-for-ever", fails("fuel", "limits.fuel")) },
         Attack { limits: BY_TIME, ..wat("writes-without-a-line-end", fails("timed-out", "limits.wall_ms")) },
         wasi(

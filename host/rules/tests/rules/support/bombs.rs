@@ -1,6 +1,10 @@
 //! Components that are small and valid, and cost a compiler more than any rule does.
 
-use wasm_encoder::{BlockType, CodeSection, Function, FunctionSection, Instruction, Module, TypeSection, ValType};
+use wasm_encoder::{
+    BlockType, CodeSection, ConstExpr, DataSection, Function, FunctionSection, Instruction, MemorySection, MemoryType,
+    Module, TypeSection, ValType,
+};
+use wasmparser::{Parser, Payload};
 
 use super::components::{contract, stub};
 
@@ -76,12 +80,57 @@ fn branchy(branches: u32) -> Function {
 
 /// The stub of the contract with a core module appended, as a section of its own.
 fn with_module(module: &Module) -> Vec<u8> {
-    const CORE_MODULE_SECTION: u8 = 1;
     let mut component = stub(&[&contract()], "rules");
+    append(&mut component, module);
+    component
+}
+
+fn append(component: &mut Vec<u8>, module: &Module) {
+    const CORE_MODULE_SECTION: u8 = 1;
     component.push(CORE_MODULE_SECTION);
     let bytes = module.as_slice();
-    leb(&mut component, bytes.len());
+    leb(component, bytes.len());
     component.extend_from_slice(bytes);
+}
+
+/// A component that brings along that many modules, each with a byte at either end of a memory of so many bytes.
+pub(crate) fn sparse_modules(count: usize, bytes: u32) -> Vec<u8> {
+    let mut component = stub(&[&contract()], "rules");
+    for _ in 0..count {
+        let mut memories = MemorySection::new();
+        let minimum = u64::from(bytes / 65_536);
+        memories.memory(MemoryType { minimum, maximum: None, memory64: false, shared: false, page_size_log2: None });
+        let mut data = DataSection::new();
+        for at in [0, bytes - 1] {
+            data.active(0, &ConstExpr::i32_const(at.cast_signed()), [7]);
+        }
+        let mut module = Module::new();
+        module.section(&memories).section(&data);
+        append(&mut component, &module);
+    }
+    component
+}
+
+/// A component that brings along a module of one memory, and that many instances of it.
+pub(crate) fn instances(count: usize) -> Vec<u8> {
+    const CORE_INSTANCE_SECTION: u8 = 2;
+    let mut memories = MemorySection::new();
+    memories.memory(MemoryType { minimum: 1, maximum: None, memory64: false, shared: false, page_size_log2: None });
+    let mut module = Module::new();
+    module.section(&memories);
+    let mut component = with_module(&module);
+    let modules = Parser::new(0).parse_all(&component).filter(|it| matches!(it, Ok(Payload::ModuleSection { .. })));
+    let last = modules.count() - 1;
+    let mut section = Vec::new();
+    leb(&mut section, count);
+    for _ in 0..count {
+        section.push(0);
+        leb(&mut section, last);
+        section.push(0);
+    }
+    component.push(CORE_INSTANCE_SECTION);
+    leb(&mut component, section.len());
+    component.extend(section);
     component
 }
 

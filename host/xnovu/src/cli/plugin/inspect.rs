@@ -40,7 +40,9 @@ fn component_of(path: &Path) -> anyhow::Result<PathBuf> {
 /// The whole for people: a word and what it stands for on each line.
 fn words(file: &str, inspection: &Inspection, label: Option<&Label>, refused: Option<&str>) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut say = |what: &str, text: &str| lines.push(format!("{what:<10}{text}"));
+    // What a component says of itself is a stranger's text, and this is a terminal.
+    let shown = |text: &str| text.replace(|c: char| c.is_control(), " ");
+    let mut say = |what: &str, text: &str| lines.push(format!("{what:<10}{}", shown(text)));
     match label {
         Some(label) => {
             say("plugin", &format!("{} {}", label.name, label.version));
@@ -88,4 +90,24 @@ fn to_json(file: &str, inspection: &Inspection, label: Option<&Label>, refused: 
     json!({"file": file, "bytes": inspection.bytes, "sha256": inspection.digest.to_string(), "contract": inspection.contract,
         "imports": imports, "exports": inspection.exports, "producers": inspection.producers, "manifest": label,
         "refused": refused})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_component_says_of_itself_paints_no_terminal() {
+        let label = Label {
+            name: "calm\u{1b}]0;all is well\u{7}".to_owned(),
+            version: "1.0.0".to_owned(),
+            description: "\u{1b}[2J\nverdict   the host runs it".to_owned(),
+            contract: "xnovu:rules@0.1.0".to_owned(),
+            config_schema: None,
+        };
+        let inspection = inspect(b"\0asm\x0d\0\x01\0").unwrap();
+        let lines = words("calm.wasm", &inspection, Some(&label), Some("it exports nothing"));
+        assert!(lines.iter().all(|line| !line.chars().any(char::is_control)), "{lines:?}");
+        assert_eq!(lines.iter().filter(|line| line.starts_with("verdict")).count(), 1, "{lines:?}");
+    }
 }

@@ -1,0 +1,12 @@
+;; Gives back a stream while it holds what tells of the stream's readiness, and then asks that.
+(import "wasi:cli/stdout@0.2.12" "get-stdout" (func $stdout (result i32)))
+(import "wasi:io/streams@0.2.12" "[method]output-stream.subscribe" (func $subscribe (param i32) (result i32)))
+(import "wasi:io/streams@0.2.12" "[resource-drop]output-stream" (func $drop (param i32)))
+(import "wasi:io/poll@0.2.12" "[method]pollable.ready" (func $ready (param i32) (result i32)))
+(func (export "xnovu:rules/ruleset@0.1.0#admit") (param i32) (result i32)
+  (local $stream i32) (local $pollable i32)
+  (local.set $stream (call $stdout))
+  (local.set $pollable (call $subscribe (local.get $stream)))
+  (call $drop (local.get $stream))
+  (drop (call $ready (local.get $pollable)))
+  (i32.const 64))

@@ -1,0 +1,15 @@
+;; Lends the host one handle twenty thousand times in one call.
+(import "wasi:cli/stdout@0.2.12" "get-stdout" (func $stdout (result i32)))
+(import "wasi:io/streams@0.2.12" "[method]output-stream.subscribe" (func $subscribe (param i32) (result i32)))
+(import "wasi:io/poll@0.2.12" "poll" (func $poll (param i32 i32 i32)))
+(memory (export "memory") 32)
+(func (export "xnovu:rules/ruleset@0.1.0#admit") (param i32) (result i32)
+  (local $pollable i32) (local $at i32)
+  (local.set $pollable (call $subscribe (call $stdout)))
+  (local.set $at (i32.const 65536))
+  (loop $fill
+    (i32.store (local.get $at) (local.get $pollable))
+    (local.set $at (i32.add (local.get $at) (i32.const 4)))
+    (br_if $fill (i32.lt_u (local.get $at) (i32.const 145536))))
+  (call $poll (i32.const 65536) (i32.const 20000) (i32.const 128))
+  (i32.const 64))
