@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Holds docker/ to itself and to the program: everything a compose file or Dockerfile names exists, no secret has a default, no health or
-Redis port is published to the world, and every metric of the alerts and dashboards is one that docs/observe.md has.
+Redis port is published to the world, daemon and workers have a health check the image can run, and every metric of the alerts and dashboards is one that docs/observe.md has.
 
 Reads the compose files as `docker-compose config` writes them out. Prints each finding; exit code 1 when there is one."""
 import json
@@ -48,6 +48,8 @@ def check_compose(name):
         build = entry.get("build")
         if build and not os.path.exists(os.path.join(build["context"], build.get("dockerfile", "Dockerfile"))):
             find(f"{name}: {service} is built from a file that does not exist: {build}")
+        if service in ("daemon", "worker") and entry.get("healthcheck", {}).get("test") != ["CMD", "xnovu", service, "status"]:
+            find(f"{name}: the health check of {service} does not ask xnovu {service} status")
         for port in entry.get("ports", []):
             published = port if isinstance(port, str) else f"{port.get('host_ip', '')}:{port['published']}:{port['target']}"
             if not published.startswith("127.0.0.1:"):

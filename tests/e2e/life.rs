@@ -10,7 +10,9 @@ use serde_json::Value;
 use xnovu_standin::Options;
 
 use crate::crashes::{slow_novu, until_accepted};
-use crate::support::{House, NOVU_KEY, RedisServer, SUPABASE_KEY, TABLE, Xnovu, free_port, until, until_within};
+use crate::support::{
+    House, NOVU_KEY, RedisServer, SUPABASE_KEY, TABLE, Xnovu, free_port, process, until, until_within,
+};
 
 /// Long enough for a machine that is busy with everything else.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -149,8 +151,9 @@ async fn a_detached_daemon_is_ready_when_the_command_returns_and_a_restart_keeps
     assert_eq!(fs::metadata(house.state_file("daemon.log")).unwrap().mode() & 0o777, 0o600);
 
     let port = free_port();
-    house.run_at(port, &["daemon", "restart", "--log-level", "info"]).await.succeeded();
+    let again = house.run_at(port, &["daemon", "restart", "--log-level", "info", "--output", "json"]).await.succeeded();
     let second = detached.pid().unwrap();
+    assert_eq!(again.json()["pid"], second, "{again:?}");
     assert_ne!(first, second);
     let status = house.run(&["daemon", "status", "--output", "json"]).await.succeeded().json();
     assert_eq!(status["process"]["options"], serde_json::json!(["--log-level=info", "--workers=2"]), "{status}");
@@ -166,6 +169,10 @@ async fn a_detached_daemon_is_ready_when_the_command_returns_and_a_restart_keeps
     }
     house.run(&["daemon", "stop"]).await.succeeded();
     assert_eq!(detached.pid(), None);
+    let gone = house.run(&["daemon", "health", "--output", "json"]).await;
+    assert_eq!((gone.code, &gone.json()["running"]), (Some(1), &serde_json::json!(false)), "{gone:?}");
+    let nowhere = process::run(&["queue", "status"], house.dir(), &[]).await;
+    assert!(nowhere.code == Some(1) && nowhere.stderr.contains("hint: set REDIS_URL"), "{nowhere:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -57,6 +57,15 @@ fn systemd_finds_the_units_hardened() {
 }
 
 #[test]
+fn the_daemon_may_write_a_roll_back_beside_its_bindings_and_nowhere_else_of_the_system() {
+    let text = read("xnovu-daemon.service");
+    let of = |name: &str| text.lines().filter_map(|line| line.strip_prefix(name)).collect::<Vec<_>>();
+    let plugins = of("Environment=XNOVU_PLUGINS=")[0].split(' ').next().unwrap();
+    assert_eq!(of("ReadWritePaths="), [format!("-{plugins}")]);
+    assert_eq!(of("ProtectSystem="), ["strict"]);
+}
+
+#[test]
 fn the_units_wait_longer_than_a_stop_may_take() {
     let mut layers = Layers::default();
     for (name, value) in

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::crashes::{slow_novu, until_accepted, worker_in_the_middle_of_30};
-use crate::support::{House, RedisServer, TABLE, Xnovu, until, until_within};
+use crate::support::{House, RedisServer, TABLE, Xnovu, process, until, until_within};
 
 /// Long enough for a machine that is busy with everything else.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -50,6 +50,38 @@ fn elsewhere(house: &mut House) -> PathBuf {
     let dir = house.dir().join("elsewhere");
     house.set("XNOVU_STATE_DIR", dir.display());
     dir
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_workers_of_a_state_directory_say_how_they_are_and_none_is_not_well() {
+    let mut redis = RedisServer::start().await;
+    let house = House::on(&redis).await;
+    let asked = async || house.run(&["worker", "status", "--output", "json"]).await;
+    let none = asked().await;
+    assert_eq!((none.code, none.json()), (Some(1), serde_json::json!([])));
+    let text = house.run(&["worker", "status"]).await;
+    assert!(text.code == Some(1) && text.stderr.contains("hint: "), "{text:?}");
+    let workers = [house.worker(), house.worker()];
+    let told = until("two workers are well", async || {
+        let ran = asked().await;
+        let told = ran.json();
+        if ran.code == Some(0) && told.as_array().unwrap().len() == 2 { Ok(told) } else { Err(format!("{ran:?}")) }
+    })
+    .await;
+    let mut pids: Vec<u64> = told.as_array().unwrap().iter().map(pid).collect();
+    let mut want = workers.each_ref().map(|worker| u64::from(worker.pid()));
+    pids.sort_unstable();
+    want.sort_unstable();
+    assert_eq!(pids, want);
+    // Neither Redis nor a setting is needed to ask, and without Redis they are not well.
+    redis.kill();
+    let state = [("XNOVU_STATE_DIR", house.dir().join("state").display().to_string())];
+    until("the workers miss Redis", async || {
+        let ran = process::run(&["worker", "status"], house.dir(), &state).await;
+        let missed = ran.code == Some(1) && ran.stdout.matches("unhealthy").count() == 2;
+        if missed && ran.stdout.contains("queue: ") { Ok(()) } else { Err(format!("{ran:?}")) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -58,7 +58,9 @@ pub(super) fn man(args: &ManArgs, output: Output) -> anyhow::Result<ExitCode> {
         output.line(page(&command).context("writing the page")?.trim_end());
         return Ok(ExitCode::SUCCESS);
     };
-    std::fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+    let refused =
+        || format!("the pages cannot be written to {}\n  hint: name a directory you may write to", dir.display());
+    std::fs::create_dir_all(dir).with_context(refused)?;
     write_pages(&command, dir)?;
     output.note(&format!("the pages are in {0}; read one with: man {0}/xnovu-daemon.1", dir.display()));
     Ok(ExitCode::SUCCESS)

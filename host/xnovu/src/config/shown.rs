@@ -78,7 +78,7 @@ fn show(group: &'static str, setting: &Setting, found: Option<&Found>, layers: &
     let in_file = found.filter(|found| setting.is_file(&found.name));
     let spelling = found.filter(|found| found.name != setting.name && !found.name.starts_with(PREFIX));
     let spelling = spelling.map(|found| found.name.clone());
-    let told = origin.map_or("default".to_owned(), Origin::to_string);
+    let told = origin.map_or_else(|| unset(setting).to_owned(), Origin::to_string);
     Shown {
         group,
         name: setting.name.to_owned(),
@@ -91,6 +91,15 @@ fn show(group: &'static str, setting: &Setting, found: Option<&Found>, layers: &
         line: place.map(|(_, line)| *line),
         origin: spelling.as_ref().map_or(told.clone(), |spelling| format!("{told}, as {spelling}")),
         spelling,
+    }
+}
+
+/// What is said of a setting nobody has set.
+fn unset(setting: &Setting) -> &'static str {
+    match setting.default {
+        Fallback::Required(_) => "missing",
+        Fallback::Unset => "not set",
+        Fallback::Number(_) | Fallback::Text(_) | Fallback::Computed(_) => "default",
     }
 }
 

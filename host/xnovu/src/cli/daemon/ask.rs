@@ -33,8 +33,12 @@ pub(super) async fn status(layers: &Layers, output: Output) -> anyhow::Result<Ex
 
 pub(super) async fn health(layers: &Layers, output: Output) -> anyhow::Result<ExitCode> {
     let state = StateDir::at(&state_dir(layers))?;
-    let client = Client::of(&state, &Role::Daemon)?;
-    let (well, health) = client.look("/health/detailed").await?;
+    let asked = async { Client::of(&state, &Role::Daemon)?.look("/health/detailed").await };
+    let (well, health) = match asked.await {
+        Ok(answer) => answer,
+        Err(error) if output.json() => return Ok(told_unreachable(&error, output)),
+        Err(error) => return Err(error.into()),
+    };
     if output.json() {
         output.line(&format!("{health:#}"));
     } else {

@@ -11,6 +11,7 @@ use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::super::output::Output;
@@ -52,6 +53,9 @@ pub(super) async fn detach(
     let mut child = spawn(state, directory, config, options, log)?;
     match until_ready(&mut child, state).await? {
         Ended::Ready => {
+            if output.json() {
+                output.document(&json!({"running": true, "pid": child.id(), "log": path}))?;
+            }
             output.note(&format!("the daemon runs (pid {}); its log: {}", child.id(), path.display()));
             Ok(ExitCode::SUCCESS)
         }
