@@ -63,5 +63,6 @@ impl FromIterator<(EnterpriseId, Limit)> for Limits {
 /// Longest wait for a slot without being called in: its holder's worker may have died.
 pub(crate) const SLOT_WAIT: Duration = Duration::from_secs(30);
 
-/// Longest wait for a token. Who is further behind asks again then.
-pub(crate) const TOKEN_WAIT: Duration = Duration::from_secs(600);
+/// When a parked job that nobody has called in asks again, at the earliest; three times that at the latest, so that a backlog does not come
+/// all at once. Nobody should have to: it is for what a dashboard or another client took out of turn.
+pub(crate) const PARKED_WAIT: Duration = Duration::from_secs(300);

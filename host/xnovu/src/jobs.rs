@@ -81,7 +81,7 @@ pub async fn status(queue: &dyn JobQueue) -> Result<Vec<QueueStatus>, QueueError
     Ok(told)
 }
 
-/// The failed jobs that are meant, the latest of each queue first.
+/// The failed jobs that are meant, the latest first.
 ///
 /// # Errors
 /// The queue does not answer.
@@ -89,17 +89,23 @@ pub async fn failed(queue: &dyn JobQueue, selection: &Selection) -> Result<Vec<F
     let limit = selection.limit.unwrap_or(FAILED_MAX).min(FAILED_MAX);
     let mut found = Vec::new();
     for name in selection.queues() {
-        let mut from = 0;
-        while found.len() < limit {
+        let (mut from, mut own) = (0, Vec::new());
+        while own.len() < limit {
             let page = queue.failed(name, from).await?;
             let Some(seen) = std::num::NonZeroUsize::new(page.len()) else { break };
             from += seen.get();
             let meant = page.into_iter().filter(|job| selection.holds(job));
-            found.extend(meant.map(|job| Failed { queue: name, job }));
+            own.extend(meant.map(|job| Failed { queue: name, job }));
         }
+        found.extend(own);
     }
+    Ok(latest(found, limit))
+}
+
+fn latest(mut found: Vec<Failed>, limit: usize) -> Vec<Failed> {
+    found.sort_by_key(|failed| std::cmp::Reverse(failed.job.at));
     found.truncate(limit);
-    Ok(found)
+    found
 }
 
 /// Queues failed jobs again, with all their attempts; the worker claims the row that was settled FAILED. Answers those that were.
@@ -197,4 +203,21 @@ async fn retry_route(State(seen): State<Seen>, Json(wanted): Json<Retry>) -> Res
 
 async fn workers_route(State(seen): State<Seen>) -> Result<Json<Vec<WorkerInfo>>, Failure> {
     Ok(Json(seen.registry.list().await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_failed_jobs_are_those_of_all_queues() {
+        let failed = |queue, at: i64| {
+            let (id, reason, at) = (at.to_string(), String::new(), Micros::from_millis(at));
+            Failed { queue, job: FailedJob { id, enterprise: None, reason, at, attempts: 1, attempts_max: 1 } }
+        };
+        let (notifications, rules) = (QueueName::NotificationProcessing, QueueName::RuleExecution);
+        let found = vec![failed(notifications, 9), failed(notifications, 3), failed(rules, 7), failed(rules, 1)];
+        let ids: Vec<String> = latest(found, 3).into_iter().map(|failed| failed.job.id).collect();
+        assert_eq!(ids, ["9", "7", "3"]);
+    }
 }

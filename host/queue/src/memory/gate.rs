@@ -75,10 +75,10 @@ impl<I: Identity> Gate<I> {
         self.limit.per_second.map(|rate| f64::from(rate.get()))
     }
 
-    /// A tenth of a second's worth may be saved up, as in Redis.
+    /// A tenth of a second's worth may be saved up, and one and a half at least, as in Redis.
     fn tokens(&self, now: Instant) -> f64 {
         let Some(rate) = self.rate() else { return f64::INFINITY };
-        let most = (rate / 10.0).max(1.0);
+        let most = (rate / 10.0).max(1.5);
         let Some(counted) = self.counted else { return most };
         (self.tokens + now.saturating_duration_since(counted).as_secs_f64() * rate).min(most)
     }

@@ -41,6 +41,9 @@ const IDLE_BLOCK: Duration = Duration::from_secs(1);
 /// Longest wait for an answer, above which a connection counts as lost. The library's default of half a second is short for a loaded machine.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a worker that is closing may have nothing under way before it counts as closed.
+const CLOSE_IDLE: Duration = Duration::from_secs(3);
+
 /// Where the queue is and how its jobs are tried.
 #[derive(Clone)]
 pub struct RedisOptions {
@@ -200,10 +203,25 @@ impl RedisQueue {
         let closed = tokio::select! {
             biased;
             closed = &mut close => closed,
-            () = wake::let_go(self.connection.clone(), &blocked) => close.await,
+            () = wake::let_go(self.connection.clone(), &blocked) => tokio::select! {
+                closed = &mut close => closed,
+                // The client would go on telling a Redis that does not answer.
+                () = idle(&worker) => Ok(()),
+            },
         };
         closed.map_err(failed("stop a worker"))?;
         Ok(Drained { still_running: worker.active_count().await })
+    }
+}
+
+/// Ends when no job has been under way for [`CLOSE_IDLE`].
+async fn idle(worker: &Worker) {
+    let mut since = tokio::time::Instant::now();
+    while since.elapsed() < CLOSE_IDLE {
+        tokio::time::sleep(CLOSE_IDLE / 20).await;
+        if worker.active_count().await > 0 {
+            since = tokio::time::Instant::now();
+        }
     }
 }
 
@@ -245,7 +263,9 @@ impl JobQueue for RedisQueue {
         if matches!(self.state(job).await?, JobState::Missing | JobState::Active) {
             return Ok(false);
         }
-        self.notifications.remove(job.as_str()).await.map_err(failed("remove a job"))
+        let removed = self.notifications.remove(job.as_str()).await.map_err(failed("remove a job"))?;
+        self.desk.removed(job).await;
+        Ok(removed)
     }
 
     async fn counts(&self, queue: QueueName) -> Result<Counts, QueueError> {

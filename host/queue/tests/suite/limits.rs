@@ -18,6 +18,10 @@ const NARROW: &str = "a1111111-1111-4111-8111-111111111111";
 /// Twenty jobs a second.
 const SLOW: &str = "b1111111-1111-4111-8111-111111111111";
 
+/// As many jobs a second as [`STEADY_RATE`] says.
+const STEADY: &str = "d1111111-1111-4111-8111-111111111111";
+const STEADY_RATE: u32 = 30;
+
 /// One job at once.
 const SINGLE: &str = "c1111111-1111-4111-8111-111111111111";
 
@@ -29,6 +33,7 @@ pub fn limits() -> Limits {
     Limits::from_iter([
         set(NARROW, Limit { concurrency: NonZeroU32::new(3), ..Limit::default() }),
         set(SLOW, Limit { per_second: NonZeroU32::new(RATE), ..Limit::default() }),
+        set(STEADY, Limit { per_second: NonZeroU32::new(STEADY_RATE), ..Limit::default() }),
         set(SINGLE, Limit { concurrency: NonZeroU32::new(1), ..Limit::default() }),
     ])
 }
@@ -131,6 +136,33 @@ pub async fn no_more_jobs_of_an_enterprise_begin_a_second_than_it_may_on_all_wor
         let soonest = Duration::from_millis(1_000) * u32::saturating_sub(number, RATE / 10) / RATE;
         assert!(at - started + Duration::from_millis(5) >= soonest, "number {number} after {:?}", at - started);
     }
+}
+
+pub async fn a_backlog_of_a_limited_enterprise_is_worked_off_at_its_rate(queues: [Arc<dyn JobQueue>; 2]) {
+    const JOBS: u32 = 150;
+    const TOGETHER: usize = 10;
+    let offers: Vec<_> = (1..=JOBS).map(|number| of(STEADY, number, 10)).collect();
+    for together in offers.chunks(TOGETHER) {
+        queues[0].offer(together).await.unwrap();
+        // Those of one millisecond are equally old.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let notes = Notes::done();
+    let started = tokio::time::Instant::now();
+    let running = queues.each_ref().map(|queue| Running::start(queue, 5, &notes));
+    notes.until_seen(JOBS as usize).await;
+    let took = started.elapsed();
+    for running in running {
+        running.ended().await;
+    }
+    // Where each job waits for a time of its own that it then misses, it would be minutes.
+    let wanted = Duration::from_secs(u64::from(JOBS / STEADY_RATE));
+    assert!(took >= wanted.mul_f64(0.8) && took < wanted * 4, "it took {took:?}, {wanted:?} wanted");
+    // Ten are taken at a time and tell of themselves in any order, and while all of them are parked for the first time one in hand may begin
+    // before one that was called in.
+    let seen = numbers(&notes.seen());
+    let out_of_turn = (1..).zip(&seen).filter(|(turn, number)| number.abs_diff(*turn) > 25).count();
+    assert!(out_of_turn <= 30, "{out_of_turn} are out of turn: {seen:?}");
 }
 
 pub async fn an_urgent_job_overtakes_those_that_wait_for_their_second(queues: [Arc<dyn JobQueue>; 2]) {

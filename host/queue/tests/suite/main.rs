@@ -69,6 +69,7 @@ both_limited! {
     a_limited_enterprise_holds_nobody_else_up
     a_freed_slot_goes_to_the_most_urgent_that_waits
     no_more_jobs_of_an_enterprise_begin_a_second_than_it_may_on_all_workers_together
+    a_backlog_of_a_limited_enterprise_is_worked_off_at_its_rate
     an_urgent_job_overtakes_those_that_wait_for_their_second
     a_job_that_waits_for_a_limit_spends_no_attempt_and_can_be_removed
 }

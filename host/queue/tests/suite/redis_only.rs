@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use xnovu_queue::{JobOptions, JobQueue, JobState, Limit, Limits, Offer, Offered, Outcome, SILENCE_MAX};
 
-use crate::support::{Notes, RedisServer, Running, job, offer, quick, until};
+use crate::support::{Notes, PATIENCE, RedisServer, Running, job, offer, quick, until};
 use crate::{QUEUE, in_redis, in_redis_with, options_of};
 
 /// What the keys of the queue begin with.
@@ -220,6 +220,21 @@ async fn an_idle_worker_stops_at_once_also_while_a_delayed_job_waits() {
         running.ended().await;
         assert!(asked.elapsed() < Duration::from_millis(400), "{delay:?}: {:?}", asked.elapsed());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_worker_stops_soon_though_redis_is_gone() {
+    let server = RedisServer::start().await;
+    let queue: Arc<dyn JobQueue> = Arc::new(in_redis(&server).await);
+    let running = Running::with_grace(&queue, 1, &Notes::done(), PATIENCE * 10);
+    until("the worker blocks", async || {
+        let clients: String = server.command(&["CLIENT", "LIST"]).await;
+        clients.contains("cmd=bzpopmin").then_some(())
+    })
+    .await;
+    drop(server);
+    // Its grace is for jobs, and there is none: it does not wait for that long.
+    assert_eq!(running.ended().await.still_running, 0);
 }
 
 #[tokio::test]
