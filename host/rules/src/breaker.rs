@@ -1,9 +1,9 @@
 //! When rules fail too often to be asked.
 //!
 //! Owns one breaker for each enterprise whose rules have failed lately. At least five failures, and half of the last twenty calls, open
-//! it: from then on the last good version decides, and where there is none, or that fails as often, the failure policy. The version that
-//! failed is tried again by itself, with one call after 30 s and then after waits that double up to 10 min; one that answers closes the
-//! breaker. Another version or config begins anew. A success of an enterprise whose rules have not failed costs one atomic load. Never
+//! it: from then on the last good version decides, and where there is none, or that fails as often, the failure policy. Either version
+//! that failed is tried again by itself, with one call after 30 s and then after waits that double up to 10 min; one that answers decides
+//! again. Another version or config begins anew. A success of an enterprise whose rules have not failed costs one atomic load. Never
 //! evaluates anything, and is told the time.
 
 use std::collections::HashMap;
@@ -47,38 +47,52 @@ pub(crate) struct Breakers {
     breakers: Mutex<HashMap<EnterpriseId, Breaker>>,
 }
 
+/// Whose calls these are, and which version is in force for them.
+#[derive(Clone, Copy)]
+pub(crate) struct Whose<'a> {
+    pub(crate) enterprise: &'a EnterpriseId,
+    pub(crate) subject: &'a Subject,
+    pub(crate) pin: Pin,
+    /// Whether another version could answer.
+    pub(crate) has_last_good: bool,
+}
+
 /// Who is to answer a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// The version in force. Whether it has failed lately.
-    Current { watched: bool },
-    /// The version in force, to see whether it answers again.
-    Trial,
-    /// The last good version.
-    LastGood,
+    /// The version in force, as usual or to see whether it answers again.
+    Current(Turn),
+    /// The last good version, as usual or to see whether it answers again.
+    LastGood(Turn),
     /// Nobody.
     Suspended { reason: String, timed_out: bool },
 }
 
-/// How a call of the version in force failed.
+/// What a version is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// To decide. It has not failed lately.
+    Usual,
+    /// To decide, although it has failed lately.
+    Watched,
+    /// To see whether it answers again.
+    Trial,
+}
+
+/// How a version failed to answer.
+#[derive(Clone, Copy)]
 pub(crate) struct Failure<'a> {
-    pub(crate) subject: &'a Subject,
-    pub(crate) route: &'a Route,
     pub(crate) kind: BrokenKind,
     pub(crate) reason: &'a str,
-    /// Whether another version could answer.
-    pub(crate) has_last_good: bool,
     pub(crate) now: Instant,
 }
 
-/// What a call did to a breaker.
+/// What a call did to the breaker of a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
     /// It opened.
     Opened { failures: u32, calls: u32, wait: Duration },
-    /// The last good version fails as well.
-    Exhausted,
-    /// The version in force answers again.
+    /// The version answers again.
     Closed,
 }
 
@@ -96,6 +110,14 @@ pub(crate) struct Open {
 struct Breaker {
     subject: Subject,
     pin: Pin,
+    has_last_good: bool,
+    current: Health,
+    last_good: Health,
+}
+
+/// How one version does.
+#[derive(Default)]
+struct Health {
     window: Window,
     wait: Option<Duration>,
     open: Option<Opened>,
@@ -103,10 +125,9 @@ struct Breaker {
 
 struct Opened {
     reason: String,
+    /// Whether it ran out of time, which our own load may have caused.
     timed_out: bool,
     try_at: Instant,
-    /// What the last good version does; None where there is none or it fails as well.
-    last_good: Option<Window>,
 }
 
 /// The last calls, the latest in the lowest bit.
@@ -122,76 +143,59 @@ impl Breakers {
         Self { waits, count: AtomicUsize::new(0), breakers: Mutex::default() }
     }
 
-    /// Who is to answer a call of this enterprise, whose version in force is this one.
-    pub(crate) fn route(&self, enterprise: &EnterpriseId, pin: Pin, now: Instant) -> Route {
-        if self.count.load(Ordering::Acquire) == 0 {
-            return Route::Current { watched: false };
-        }
-        let mut breakers = self.lock();
-        let Some(breaker) = breakers.get_mut(enterprise).filter(|breaker| breaker.pin == pin) else {
-            return Route::Current { watched: false };
-        };
-        let wait = breaker.wait.unwrap_or(self.waits.first);
-        let Some(open) = &mut breaker.open else { return Route::Current { watched: true } };
-        if now >= open.try_at {
-            // One call tries; the next one may when this one has had its time, whatever becomes of it.
-            open.try_at = now + wait;
-            return Route::Trial;
-        }
-        match open.last_good {
-            Some(_) => Route::LastGood,
-            None => Route::Suspended { reason: open.reason.clone(), timed_out: open.timed_out },
-        }
+    /// Who is to answer a call.
+    pub(crate) fn route(&self, whose: Whose<'_>, now: Instant) -> Route {
+        let usual = Route::Current(Turn::Usual);
+        self.with(whose, |breaker, waits| match breaker.current.turn(waits, now) {
+            Some(turn) => Route::Current(turn),
+            None => breaker.stand_in(waits, now),
+        })
+        .unwrap_or(usual)
+    }
+
+    /// Who is to answer a call that the version in force has just failed: the last good version or nobody.
+    pub(crate) fn stand_in(&self, whose: Whose<'_>, now: Instant) -> Route {
+        self.with(whose, |breaker, waits| breaker.stand_in(waits, now)).unwrap_or(Route::LastGood(Turn::Usual))
     }
 
     /// The version in force answered a call.
-    pub(crate) fn answered(&self, enterprise: &EnterpriseId, pin: Pin, route: &Route) -> Option<Change> {
-        if self.count.load(Ordering::Acquire) == 0 {
-            return None;
-        }
-        let mut breakers = self.lock();
-        let breaker = breakers.get_mut(enterprise)?;
-        if breaker.pin != pin {
-            return None;
-        }
-        if *route == Route::Trial && breaker.open.take().is_some() {
-            breaker.window = Window::default();
-            return Some(Change::Closed);
-        }
-        breaker.window.push(false, false);
-        if breaker.open.is_none() && breaker.window.is_clean() {
-            breakers.remove(enterprise);
+    pub(crate) fn answered(&self, whose: Whose<'_>, turn: Turn) -> Option<Change> {
+        let (change, is_clean) = self.with(whose, |breaker, _| {
+            let change = breaker.current.answered(turn);
+            (change, breaker.current.is_clean())
+        })?;
+        if is_clean {
+            let mut breakers = self.lock();
+            breakers.remove(whose.enterprise);
             self.count.store(breakers.len(), Ordering::Release);
         }
-        None
+        change
     }
 
     /// The version in force failed.
-    pub(crate) fn failed(&self, enterprise: &EnterpriseId, pin: Pin, failure: &Failure<'_>) -> Option<Change> {
+    pub(crate) fn failed(&self, whose: Whose<'_>, turn: Turn, failure: Failure<'_>) -> Option<Change> {
         let mut breakers = self.lock();
-        if breakers.len() >= BREAKERS_MAX && !breakers.contains_key(enterprise) {
+        if breakers.len() >= BREAKERS_MAX && !breakers.contains_key(whose.enterprise) {
             return None;
         }
-        let breaker = breakers.entry(enterprise.clone()).or_insert_with(|| Breaker::new(failure.subject, pin));
-        if breaker.pin != pin {
-            *breaker = Breaker::new(failure.subject, pin);
+        let breaker = breakers.entry(whose.enterprise.clone()).or_insert_with(|| Breaker::new(whose));
+        if breaker.pin != whose.pin {
+            *breaker = Breaker::new(whose);
         }
-        let change = breaker.fail(failure, self.waits);
+        breaker.has_last_good = whose.has_last_good;
+        let change = breaker.current.failed(turn, failure, self.waits);
         self.count.store(breakers.len(), Ordering::Release);
         change
     }
 
-    /// The last good version answered in place of this one, or failed.
-    pub(crate) fn last_good_ended(&self, enterprise: &EnterpriseId, pin: Pin, failed: bool) -> Option<Change> {
-        let mut breakers = self.lock();
-        let open = breakers.get_mut(enterprise).filter(|breaker| breaker.pin == pin)?.open.as_mut()?;
-        let window = open.last_good.as_mut()?;
-        window.push(failed, false);
-        if !window.is_bad() {
-            return None;
-        }
-        open.last_good = None;
-        Some(Change::Exhausted)
+    /// The last good version answered in place of the one in force.
+    pub(crate) fn last_good_answered(&self, whose: Whose<'_>, turn: Turn) -> Option<Change> {
+        self.with(whose, |breaker, _| breaker.last_good.answered(turn))?
+    }
+
+    /// The last good version failed as well.
+    pub(crate) fn last_good_failed(&self, whose: Whose<'_>, turn: Turn, failure: Failure<'_>) -> Option<Change> {
+        self.with(whose, |breaker, waits| breaker.last_good.failed(turn, failure, waits))?
     }
 
     /// Every breaker that is open.
@@ -201,18 +205,29 @@ impl Breakers {
         }
         let breakers = self.lock();
         let open = breakers.iter().filter_map(|(enterprise, breaker)| {
-            let open = breaker.open.as_ref()?;
+            let open = breaker.current.open.as_ref()?;
             Some(Open {
                 enterprise: enterprise.clone(),
                 subject: breaker.subject.clone(),
                 pin: breaker.pin,
                 reason: open.reason.clone(),
-                last_good: open.last_good.is_some(),
+                last_good: breaker.has_last_good && breaker.last_good.open.is_none(),
             })
         });
         let mut open: Vec<Open> = open.collect();
         open.sort_by(|a, b| a.enterprise.cmp(&b.enterprise));
         open
+    }
+
+    /// Does something with the breaker of the version in force; None where there is none.
+    fn with<T>(&self, whose: Whose<'_>, then: impl FnOnce(&mut Breaker, RetryWaits) -> T) -> Option<T> {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let mut breakers = self.lock();
+        let breaker = breakers.get_mut(whose.enterprise).filter(|breaker| breaker.pin == whose.pin)?;
+        breaker.has_last_good = whose.has_last_good;
+        Some(then(breaker, self.waits))
     }
 
     /// Every change is complete before anything in it can panic, so a poisoned map is a whole one.
@@ -222,18 +237,62 @@ impl Breakers {
 }
 
 impl Breaker {
-    fn new(subject: &Subject, pin: Pin) -> Self {
-        Self { subject: subject.clone(), pin, window: Window::default(), wait: None, open: None }
+    fn new(whose: Whose<'_>) -> Self {
+        Self {
+            subject: whose.subject.clone(),
+            pin: whose.pin,
+            has_last_good: whose.has_last_good,
+            current: Health::default(),
+            last_good: Health::default(),
+        }
     }
 
-    fn fail(&mut self, failure: &Failure<'_>, waits: RetryWaits) -> Option<Change> {
-        self.window.push(true, failure.kind == BrokenKind::TimedOut);
+    fn stand_in(&mut self, waits: RetryWaits, now: Instant) -> Route {
+        let turn = if self.has_last_good { self.last_good.turn(waits, now) } else { None };
+        if let Some(turn) = turn {
+            return Route::LastGood(turn);
+        }
+        let open = || [&self.current, &self.last_good].into_iter().filter_map(|health| health.open.as_ref());
+        Route::Suspended {
+            reason: open().next().map_or_else(String::new, |open| open.reason.clone()),
+            timed_out: open().any(|open| open.timed_out),
+        }
+    }
+}
+
+impl Health {
+    /// What it may be asked for now; None while it is left alone.
+    fn turn(&mut self, waits: RetryWaits, now: Instant) -> Option<Turn> {
+        let Some(open) = &mut self.open else {
+            return Some(if self.window.failed == 0 { Turn::Usual } else { Turn::Watched });
+        };
+        if now < open.try_at {
+            return None;
+        }
+        // One call tries; the next one may when this one has had its time, whatever becomes of it.
+        open.try_at = now + self.wait.unwrap_or(waits.first);
+        Some(Turn::Trial)
+    }
+
+    fn answered(&mut self, turn: Turn) -> Option<Change> {
+        if turn == Turn::Trial && self.open.take().is_some() {
+            self.window = Window::default();
+            return Some(Change::Closed);
+        }
+        self.window.push(false, false);
+        None
+    }
+
+    fn failed(&mut self, turn: Turn, failure: Failure<'_>, waits: RetryWaits) -> Option<Change> {
+        let timed_out = failure.kind == BrokenKind::TimedOut;
+        self.window.push(true, timed_out);
         let wait = self.wait.map_or(waits.first, |wait| wait.saturating_mul(2).min(waits.longest));
         if let Some(open) = &mut self.open {
             // A call that began before the breaker opened says nothing new.
-            if *failure.route == Route::Trial {
+            if turn == Turn::Trial {
                 self.wait = Some(wait);
                 open.try_at = failure.now + wait;
+                open.timed_out |= timed_out;
                 failure.reason.clone_into(&mut open.reason);
             }
             return None;
@@ -246,9 +305,13 @@ impl Breaker {
             reason: failure.reason.to_owned(),
             timed_out: self.window.timed_out != 0,
             try_at: failure.now + wait,
-            last_good: failure.has_last_good.then(Window::default),
         });
         Some(Change::Opened { failures: self.window.failed.count_ones(), calls: self.window.calls, wait })
+    }
+
+    /// Whether all it could remember went well.
+    fn is_clean(&self) -> bool {
+        self.open.is_none() && self.window.calls == WINDOW && self.window.failed == 0
     }
 }
 
@@ -263,11 +326,6 @@ impl Window {
     fn is_bad(&self) -> bool {
         let failures = self.failed.count_ones();
         failures >= FAILURES_MIN && failures * 2 >= self.calls
-    }
-
-    /// Whether all it could remember went well.
-    fn is_clean(&self) -> bool {
-        self.calls == WINDOW && self.failed == 0
     }
 }
 

@@ -23,6 +23,7 @@ mod instance;
 mod limits;
 mod lock_file;
 mod manifest;
+mod merit;
 mod mistake;
 mod pinned;
 mod plan;

@@ -110,8 +110,8 @@ impl Reload<'_> {
         let before = self.before.bindings.get(subject);
         let bound = match (step, before.and_then(|bound| bound.running.clone())) {
             (BindingStep::Keep, Some(running)) => {
-                let previous = before.and_then(|bound| bound.previous.clone());
-                Ok(Bound::running(subject.clone(), running, BindingState::Ready).with_previous(previous))
+                let (running, last_good) = self.succeed(subject, running);
+                Ok(Bound::running(subject.clone(), running, BindingState::Ready).with_last_good(last_good))
             }
             // A plan keeps only what runs.
             (BindingStep::Keep, None) => Err((String::new(), None, Hinted::new("it does not run"))),
@@ -142,8 +142,8 @@ impl Reload<'_> {
         if let Err(error) = self.keep(subject, &running) {
             tracing::warn!(enterprise.id = %subject, %error, "a state could not be kept for retries after the next reload");
         }
-        let (running, previous) = self.succeed(subject, running);
-        Ok(Bound::running(subject.clone(), running, BindingState::Ready).with_previous(previous))
+        let (running, last_good) = self.succeed(subject, running);
+        Ok(Bound::running(subject.clone(), running, BindingState::Ready).with_last_good(last_good))
     }
 
     /// Asks a component about its config and, where something better runs, tries it.
@@ -171,28 +171,35 @@ impl Reload<'_> {
 
     fn keep(&self, subject: &Subject, running: &Running) -> io::Result<()> {
         self.means.archive.keep_config(subject, &running.entry.config)?;
-        self.means.archive.keep_state(subject, &running.stamp())
+        self.means.archive.keep_state(subject, running.stamp())
     }
 
-    /// What begins to run, with what ran before and was good. The same component with the same config goes on counting.
+    /// What runs from now on, going on with what it has done if it is known, and what it falls back to.
+    ///
+    /// That is what ran before if it has proved good, else what that would have fallen back to: a version that has answered little or
+    /// nothing does not take the place of one that has. Only where there is none it is better than nothing, if it does not fail.
     fn succeed(&self, subject: &Subject, running: Running) -> (Running, Option<Running>) {
         let Some(before) = self.before.bindings.get(subject) else { return (running, None) };
-        match &before.running {
-            Some(old) if old.pin() == running.pin() => {
-                let running = Running { tally: old.tally.clone(), since: old.since, ..running };
-                (running, before.previous.clone())
-            }
-            Some(old) if !(self.means.failing)(subject, &old.pin()) => (running, Some(old.clone())),
-            _ => (running, before.previous.clone()),
-        }
+        let running = match before.states().find(|state| state.pin() == running.pin()) {
+            Some(known) => running.going_on_as(known),
+            None => running,
+        };
+        let others = |state: &&Running| state.pin() != running.pin();
+        let ran = before.running.as_ref().filter(others);
+        let last_good = ran
+            .filter(|ran| ran.merit.is_good())
+            .or_else(|| before.last_good.as_ref().filter(others))
+            .or_else(|| ran.filter(|ran| !(self.means.failing)(subject, &ran.pin())))
+            .cloned();
+        (running, last_good)
     }
 
     /// What an operator rolled back to. Where that cannot be had the subject is held: what it was rolled back from must not decide.
     fn roll(&mut self, subject: &Subject, rolled: &Rolled) -> BindingOutcome {
         let bound = match self.rolled(subject, rolled) {
-            Ok((running, previous)) => {
+            Ok((running, undo_to)) => {
                 let state = BindingState::RolledBack { from: rolled.from.to_string() };
-                Bound::running(subject.clone(), running, state).with_previous(previous)
+                Bound::running(subject.clone(), running, state).with_undo_to(undo_to)
             }
             Err(why) => Bound::broken(subject.clone(), rolled.to.plugin.clone(), Some(&rolled.entry), why.reason),
         };
@@ -207,11 +214,12 @@ impl Reload<'_> {
         outcome
     }
 
+    /// What is to run, and what it was rolled back from if that is still there. Nothing is fallen back to: what ran last is what must not
+    /// decide.
     fn rolled(&self, subject: &Subject, rolled: &Rolled) -> Result<(Running, Option<Running>), Hinted> {
         let lost = |what: &str| Hinted::new(format!("it was rolled back to {}, whose {what} is lost", rolled.to));
         let before = self.before.bindings.get(subject);
-        let states: Vec<&Running> =
-            before.iter().flat_map(|bound| bound.running.iter().chain(&bound.previous)).collect();
+        let states: Vec<&Running> = before.iter().flat_map(|bound| bound.states()).collect();
         let plugin = states
             .iter()
             .map(|state| &state.plugin)
@@ -234,14 +242,14 @@ impl Reload<'_> {
         let running = Running::new(plugin, Entry { config, ..rolled.entry.clone() });
         let known = states.iter().find(|state| state.pin() == running.pin());
         let running = match known {
-            Some(state) => Running { tally: state.tally.clone(), since: state.since, ..running },
+            Some(state) => running.going_on_as(state),
             None => {
                 self.check(subject, &running)?;
                 running
             }
         };
-        let previous = states.into_iter().find(|state| state.pin() != running.pin()).cloned();
-        Ok((running, previous))
+        let undo_to = states.into_iter().find(|state| state.pin() == rolled.from.pin()).cloned();
+        Ok((running, undo_to))
     }
 
     /// The component that was put beside the lock.
@@ -257,8 +265,8 @@ impl Reload<'_> {
         let state = BindingState::LastGood { reason: why.reason.clone() };
         match before.and_then(|bound| bound.running.clone()).or_else(|| self.before_the_start(subject, entry?)) {
             Some(running) => {
-                let previous = before.and_then(|bound| bound.previous.clone());
-                Bound::running(subject.clone(), running, state).with_previous(previous)
+                let (last_good, undo_to) = before.map_or((None, None), |it| (it.last_good.clone(), it.undo_to.clone()));
+                Bound::running(subject.clone(), running, state).with_last_good(last_good).with_undo_to(undo_to)
             }
             None => Bound::broken(subject.clone(), plugin, entry, why.reason.clone()),
         }

@@ -30,7 +30,7 @@ use crate::set::{Bound, Set};
 use crate::standing::{self, Standing, State};
 use crate::trial::Trial;
 use crate::{Binding, Compiler, Decided, Limits, Pin, Rules, Ruling, threads};
-use evaluate::{Ask, Which};
+use evaluate::Ask;
 
 /// Where rules lie and how they run.
 #[derive(Debug, Clone)]
@@ -212,7 +212,7 @@ impl Rules for Runtime {
             // What was fixed has answered this event before, so no breaker stands in its way.
             Some(pin) => {
                 let bound = self.as_pinned(bound, enterprise, *pin).await;
-                self.evaluate(&bound, Which::InForce, event, decide).await
+                self.ask_pinned(bound, event, decide).await
             }
         }
     }

@@ -12,6 +12,7 @@ use xnovu_domain::EnterpriseId;
 
 use crate::bindings_file::{Entry, Subject};
 use crate::lock_file::Lock;
+use crate::merit::Merit;
 use crate::report::Hinted;
 use crate::sandbox::Image;
 use crate::tally::Tally;
@@ -41,18 +42,24 @@ pub(crate) struct Bound {
     pub(crate) subject: Subject,
     pub(crate) binding: Binding,
     pub(crate) running: Option<Running>,
-    /// What ran before and was good: what a failing version falls back to, and what a roll-back goes to.
-    pub(crate) previous: Option<Running>,
+    /// What was good before: what a failing version falls back to, and what a roll-back goes to. With limits, grants and policy of what
+    /// runs: those are the operator's, not the version's.
+    pub(crate) last_good: Option<Running>,
+    /// What an operator rolled back from, ready for that to be undone. It never answers.
+    pub(crate) undo_to: Option<Running>,
 }
 
 /// What runs for a subject.
 #[derive(Clone)]
 pub(crate) struct Running {
     pub(crate) plugin: Arc<Plugin>,
-    /// What the operator had decided when it was bound.
+    /// What the operator has decided; the config is the one it runs with.
     pub(crate) entry: Entry,
+    stamp: Stamp,
     /// What this component has done with this config.
     pub(crate) tally: Arc<Tally>,
+    /// Whether that was enough to be fallen back to.
+    pub(crate) merit: Arc<Merit>,
     /// Since when it runs.
     pub(crate) since: SystemTime,
 }
@@ -60,21 +67,33 @@ pub(crate) struct Running {
 impl Running {
     /// Something that begins to run now.
     pub(crate) fn new(plugin: Arc<Plugin>, entry: Entry) -> Self {
-        Self { plugin, entry, tally: Arc::default(), since: clock::now() }
+        let stamp = Stamp {
+            plugin: plugin.name.clone(),
+            version: plugin.version.to_string(),
+            digest: plugin.image.digest(),
+            config_hash: entry.config.hash(),
+        };
+        Self { plugin, entry, stamp, tally: Arc::default(), merit: Arc::default(), since: clock::now() }
+    }
+
+    /// The same, going on with what it has done and earned as `known`.
+    pub(crate) fn going_on_as(self, known: &Self) -> Self {
+        Self { tally: known.tally.clone(), merit: known.merit.clone(), since: known.since, ..self }
+    }
+
+    /// The same component and config, under what the operator has decided in another entry.
+    pub(crate) fn under(self, entry: &Entry) -> Self {
+        let (plugin, config) = (self.entry.plugin, self.entry.config);
+        Self { entry: Entry { plugin, config, ..entry.clone() }, ..self }
     }
 
     /// Which component with which config.
     pub(crate) fn pin(&self) -> Pin {
-        Pin { digest: self.plugin.image.digest(), config_hash: self.entry.config.hash() }
+        self.stamp.pin()
     }
 
-    pub(crate) fn stamp(&self) -> Stamp {
-        Stamp {
-            plugin: self.plugin.name.clone(),
-            version: self.plugin.version.to_string(),
-            digest: self.plugin.image.digest(),
-            config_hash: self.entry.config.hash(),
-        }
+    pub(crate) fn stamp(&self) -> &Stamp {
+        &self.stamp
     }
 }
 
@@ -111,7 +130,7 @@ impl Set {
 
     /// Every plugin that runs, ran before or is ready to.
     pub(crate) fn loaded_plugins(&self) -> impl Iterator<Item = &Arc<Plugin>> {
-        let states = self.bindings.values().flat_map(|bound| bound.running.iter().chain(&bound.previous));
+        let states = self.bindings.values().flat_map(|bound| bound.states());
         states.map(|running| &running.plugin).chain(self.plugins.values())
     }
 
@@ -128,16 +147,31 @@ impl Bound {
         let binding = Binding {
             plugin: running.plugin.name.clone(),
             state,
-            stamp: Some(running.stamp()),
+            stamp: Some(running.stamp().clone()),
             policy: entry.on_error,
             grants: entry.grants.clone(),
             limits: entry.limits,
         };
-        Self { subject, binding, running: Some(running), previous: None }
+        Self { subject, binding, running: Some(running), last_good: None, undo_to: None }
     }
 
-    pub(crate) fn with_previous(self, previous: Option<Running>) -> Self {
-        Self { previous, ..self }
+    /// With what it falls back to, under the entry in force.
+    pub(crate) fn with_last_good(self, last_good: Option<Running>) -> Self {
+        let last_good = match &self.running {
+            Some(running) => last_good.map(|last_good| last_good.under(&running.entry)),
+            None => last_good,
+        };
+        Self { last_good, ..self }
+    }
+
+    /// With what it was rolled back from.
+    pub(crate) fn with_undo_to(self, undo_to: Option<Running>) -> Self {
+        Self { undo_to, ..self }
+    }
+
+    /// Everything that is ready to run.
+    pub(crate) fn states(&self) -> impl Iterator<Item = &Running> {
+        self.running.iter().chain(&self.last_good).chain(&self.undo_to)
     }
 
     /// A subject for whom nothing runs.
@@ -150,7 +184,12 @@ impl Bound {
             grants: entry.map_or_else(Grants::default, |entry| entry.grants.clone()),
             limits: entry.map_or_else(Limits::default, |entry| entry.limits),
         };
-        Self { subject, binding, running: None, previous: None }
+        Self { subject, binding, running: None, last_good: None, undo_to: None }
+    }
+
+    /// Whether it binds one enterprise, and not everybody else.
+    pub(crate) fn is_of_one_enterprise(&self) -> bool {
+        matches!(self.subject, Subject::Enterprise(_))
     }
 
     /// Whether what runs is what a pin asks for.

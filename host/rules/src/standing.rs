@@ -123,7 +123,7 @@ impl Standing {
             state,
             reason,
             since_ms: running.map(|running| clock::millis(running.since)),
-            previous: bound.previous.as_ref().map(|previous| previous.plugin.version.to_string()),
+            previous: bound.last_good.as_ref().map(|last_good| last_good.plugin.version.to_string()),
             counted: running.map(|running| running.tally.counted()).unwrap_or_default(),
             failing: failing.collect(),
         }

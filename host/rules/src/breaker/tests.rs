@@ -10,6 +10,7 @@ struct Test {
     enterprise: EnterpriseId,
     subject: Subject,
     pin: Pin,
+    has_last_good: bool,
     now: Instant,
 }
 
@@ -18,38 +19,59 @@ impl Test {
         let enterprise: EnterpriseId = "e".parse().unwrap();
         let subject = Subject::Enterprise(enterprise.clone());
         let breakers = Breakers::new(RetryWaits::default());
-        Self { breakers, enterprise, subject, pin: pin(b"one"), now: Instant::now() }
+        Self { breakers, enterprise, subject, pin: pin(b"one"), has_last_good: false, now: Instant::now() }
+    }
+
+    fn whose(&self) -> Whose<'_> {
+        Whose { enterprise: &self.enterprise, subject: &self.subject, pin: self.pin, has_last_good: self.has_last_good }
     }
 
     fn route(&self) -> Route {
-        self.breakers.route(&self.enterprise, self.pin, self.now)
+        self.breakers.route(self.whose(), self.now)
+    }
+
+    /// The turn of the version in force, whoever is to answer.
+    fn turn(&self) -> Turn {
+        match self.route() {
+            Route::Current(turn) => turn,
+            Route::LastGood(_) | Route::Suspended { .. } => Turn::Usual,
+        }
     }
 
     fn answer(&self) -> Option<Change> {
-        self.breakers.answered(&self.enterprise, self.pin, &self.route())
+        self.breakers.answered(self.whose(), self.turn())
     }
 
-    fn fail_with(&self, kind: BrokenKind, has_last_good: bool) -> Option<Change> {
-        let route = self.route();
-        let failure =
-            Failure { subject: &self.subject, route: &route, kind, reason: "it trapped", has_last_good, now: self.now };
-        self.breakers.failed(&self.enterprise, self.pin, &failure)
+    fn failure(&self, kind: BrokenKind) -> Failure<'static> {
+        Failure { kind, reason: "it trapped", now: self.now }
+    }
+
+    fn fail_with(&self, kind: BrokenKind) -> Option<Change> {
+        self.breakers.failed(self.whose(), self.turn(), self.failure(kind))
     }
 
     fn fail(&self) -> Option<Change> {
-        self.fail_with(BrokenKind::Trap, false)
+        self.fail_with(BrokenKind::Trap)
     }
 
-    fn open(&self, has_last_good: bool) {
+    fn open(&mut self, has_last_good: bool) {
+        self.has_last_good = has_last_good;
         for _ in 0..FAILURES_MIN - 1 {
-            assert_eq!(self.fail_with(BrokenKind::Trap, has_last_good), None);
+            assert_eq!(self.fail(), None);
         }
-        let opened = self.fail_with(BrokenKind::Trap, has_last_good);
+        let opened = self.fail();
         assert!(matches!(opened, Some(Change::Opened { failures: 5, .. })), "{opened:?}");
     }
 
-    fn last_good(&self, failed: bool) -> Option<Change> {
-        self.breakers.last_good_ended(&self.enterprise, self.pin, failed)
+    fn last_good(&self, failed: Option<BrokenKind>) -> Option<Change> {
+        let turn = match self.route() {
+            Route::LastGood(turn) => turn,
+            Route::Current(_) | Route::Suspended { .. } => Turn::Usual,
+        };
+        match failed {
+            Some(kind) => self.breakers.last_good_failed(self.whose(), turn, self.failure(kind)),
+            None => self.breakers.last_good_answered(self.whose(), turn),
+        }
     }
 }
 
@@ -63,7 +85,7 @@ fn suspended(route: &Route) -> bool {
 
 #[test]
 fn four_failures_open_nothing_and_five_do() {
-    let test = Test::new();
+    let mut test = Test::new();
     test.open(false);
     let route = test.route();
     assert_eq!(route, Route::Suspended { reason: "it trapped".to_owned(), timed_out: false });
@@ -75,7 +97,7 @@ fn five_failures_open_nothing_while_they_are_less_than_half() {
     for _ in 0..10 {
         assert_eq!((test.fail(), test.answer(), test.answer()), (None, None, None), "a third fails");
     }
-    assert_eq!(test.route(), Route::Current { watched: true });
+    assert_eq!(test.route(), Route::Current(Turn::Watched));
     let opened = (0..20).find_map(|_| test.fail().map(|change| (test.answer(), change)));
     let Some((None, Change::Opened { failures: 10, calls: 20, wait: FIRST })) = opened else {
         panic!("half of twenty did not open it: {opened:?}")
@@ -89,9 +111,9 @@ fn what_has_gone_well_for_twenty_calls_is_forgotten() {
     for _ in 0..19 {
         assert_eq!(test.answer(), None);
     }
-    assert_eq!(test.route(), Route::Current { watched: true });
+    assert_eq!(test.route(), Route::Current(Turn::Watched));
     test.answer();
-    assert_eq!(test.route(), Route::Current { watched: false });
+    assert_eq!(test.route(), Route::Current(Turn::Usual));
 }
 
 #[test]
@@ -103,18 +125,10 @@ fn one_call_tries_the_version_again_after_waits_that_double() {
         test.now += wait - Duration::from_millis(1);
         assert!(suspended(&test.route()), "too early");
         test.now += Duration::from_millis(1);
-        let route = test.route();
-        assert_eq!(route, Route::Trial);
+        assert_eq!(test.route(), Route::Current(Turn::Trial));
         assert!(suspended(&test.route()), "one call tries, no second");
-        let failure = Failure {
-            subject: &test.subject,
-            route: &route,
-            kind: BrokenKind::Trap,
-            reason: "again",
-            has_last_good: false,
-            now: test.now,
-        };
-        assert_eq!(test.breakers.failed(&test.enterprise, test.pin, &failure), None);
+        let failure = Failure { reason: "again", ..test.failure(BrokenKind::Trap) };
+        assert_eq!(test.breakers.failed(test.whose(), Turn::Trial, failure), None);
         wait = (wait * 2).min(Duration::from_secs(600));
     }
     assert_eq!(wait, Duration::from_secs(600));
@@ -139,24 +153,62 @@ fn a_trial_that_nobody_waited_for_is_followed_by_another() {
     let mut test = Test::new();
     test.open(false);
     test.now += FIRST;
-    assert_eq!(test.route(), Route::Trial);
+    assert_eq!(test.route(), Route::Current(Turn::Trial));
     assert!(suspended(&test.route()));
     test.now += FIRST;
-    assert_eq!(test.route(), Route::Trial);
+    assert_eq!(test.route(), Route::Current(Turn::Trial));
 }
 
 #[test]
 fn the_last_good_version_decides_until_it_fails_as_often() {
-    let test = Test::new();
+    let mut test = Test::new();
     test.open(true);
-    assert_eq!(test.route(), Route::LastGood);
+    assert_eq!(test.route(), Route::LastGood(Turn::Usual));
     for _ in 0..20 {
-        assert_eq!(test.last_good(false), None);
+        assert_eq!(test.last_good(None), None);
     }
-    let exhausted: Vec<_> = (0..10).filter_map(|_| test.last_good(true)).collect();
-    assert_eq!(exhausted, [Change::Exhausted]);
+    let opened: Vec<_> = (0..10).filter_map(|_| test.last_good(Some(BrokenKind::Trap))).collect();
+    assert!(matches!(opened[..], [Change::Opened { failures: 10, .. }]), "{opened:?}");
     assert!(suspended(&test.route()));
-    assert_eq!(test.last_good(true), None, "it is told once");
+    assert!(!test.breakers.open()[0].last_good);
+    assert_eq!(test.last_good(Some(BrokenKind::Trap)), None, "it is told once");
+}
+
+#[test]
+fn the_last_good_version_is_tried_again_by_itself_though_the_one_in_force_never_answers() {
+    let mut test = Test::new();
+    test.open(true);
+    test.now += FIRST / 2;
+    for _ in 0..5 {
+        test.last_good(Some(BrokenKind::Trap));
+    }
+    test.now += FIRST / 2;
+    assert_eq!(test.route(), Route::Current(Turn::Trial));
+    assert_eq!(test.breakers.failed(test.whose(), Turn::Trial, test.failure(BrokenKind::Trap)), None);
+    assert!(suspended(&test.breakers.stand_in(test.whose(), test.now)));
+    test.now += FIRST / 2;
+    assert_eq!(test.route(), Route::LastGood(Turn::Trial));
+    assert!(suspended(&test.route()), "one call tries, no second");
+    assert_eq!(test.breakers.last_good_answered(test.whose(), Turn::Trial), Some(Change::Closed));
+    assert_eq!(test.route(), Route::LastGood(Turn::Usual));
+}
+
+#[test]
+fn time_that_ran_out_in_the_last_good_version_or_at_a_trial_is_remembered_too() {
+    let mut test = Test::new();
+    test.open(true);
+    test.last_good(Some(BrokenKind::TimedOut));
+    for _ in 0..4 {
+        test.last_good(Some(BrokenKind::Trap));
+    }
+    assert!(matches!(test.route(), Route::Suspended { timed_out: true, .. }));
+
+    let mut test = Test::new();
+    test.open(false);
+    assert!(matches!(test.route(), Route::Suspended { timed_out: false, .. }));
+    test.now += FIRST;
+    test.fail_with(BrokenKind::TimedOut);
+    assert!(matches!(test.route(), Route::Suspended { timed_out: true, .. }));
 }
 
 #[test]
@@ -164,16 +216,16 @@ fn another_version_begins_anew() {
     let mut test = Test::new();
     test.open(false);
     test.pin = pin(b"two");
-    assert_eq!(test.route(), Route::Current { watched: false });
+    assert_eq!(test.route(), Route::Current(Turn::Usual));
     assert_eq!(test.fail(), None);
-    assert_eq!(test.route(), Route::Current { watched: true });
+    assert_eq!(test.route(), Route::Current(Turn::Watched));
     assert!(test.breakers.open().is_empty());
 }
 
 #[test]
 fn time_that_ran_out_is_remembered_until_the_breaker_closes() {
     let test = Test::new();
-    test.fail_with(BrokenKind::TimedOut, false);
+    test.fail_with(BrokenKind::TimedOut);
     for _ in 0..4 {
         test.fail();
     }
@@ -187,5 +239,5 @@ fn a_late_failure_of_an_open_breaker_changes_nothing() {
     test.now += FIRST / 2;
     assert_eq!(test.fail(), None);
     test.now += FIRST / 2;
-    assert_eq!(test.route(), Route::Trial);
+    assert_eq!(test.route(), Route::Current(Turn::Trial));
 }

@@ -1,178 +1,220 @@
 //! From an event to a ruling: who answers, on a rule thread, and what becomes of a failure.
 //!
-//! Owns the fallback: a version that fails too often gives way to the last good one, and that to the failure policy (see
-//! [`crate::breaker`]). Promises that an answer is one version's from its start to its end.
+//! Owns the fallback: what a version fails to answer before it has proved good (see [`crate::merit`]), and what a version that fails too
+//! often (see [`crate::breaker`]) would be asked, the last good one answers, and where that fails as well, the failure policy decides. Who
+//! answers is decided when the rule thread takes the call, not when the call is made: however many wait, none is left to a version that is
+//! known to be bad by then. Promises that an answer is one version's from its start to its end.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use xnovu_domain::{EnterpriseId, Event};
 
-use super::Runtime;
-use crate::breaker::{Change, Failure, Route};
+use super::{Inner, Runtime};
+use crate::breaker::{Change, Failure, Route, Turn, Whose};
 use crate::instance::{Conditions, Outcome};
 use crate::pool::PoolError;
+use crate::sandbox::Sandbox;
 use crate::set::{Bound, Running};
-use crate::{BindingState, Broken, BrokenKind, FailurePolicy, Pin, Ruled, Ruling, Stamp};
+use crate::{BindingState, Broken, BrokenKind, FailurePolicy, Ruled, Ruling};
 
 /// What is asked of an instance.
 pub(super) type Ask<T> = fn(Conditions<'_>, Event) -> Outcome<T>;
 
-/// Which of a subject's versions is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Which {
-    /// The one in force.
-    InForce,
-    /// The one before.
-    Previous,
-}
-
 impl Runtime {
-    /// Asks whoever is to answer.
+    /// Asks whoever is to answer for an enterprise by the time a rule thread is free.
     pub(super) async fn ask<T: Send + 'static>(&self, bound: &Arc<Bound>, event: Event, ask: Ask<T>) -> Ruling<T> {
-        let Some(stamp) = &bound.binding.stamp else { return Ruling::Broken(not_loaded(&bound.binding.state)) };
-        let (enterprise, pin) = (event.notification.enterprise_id.clone(), stamp.pin());
-        let route = self.inner.breakers.route(&enterprise, pin, Instant::now());
-        match &route {
-            Route::Suspended { reason, timed_out } => return Ruling::Broken(suspended(bound, reason, *timed_out)),
-            Route::LastGood => return self.ask_last_good(bound, &enterprise, pin, event, ask).await,
-            Route::Current { .. } | Route::Trial => {}
-        }
-        let may_fall = bound.previous.is_some() && route != Route::Current { watched: false };
-        let spare = may_fall.then(|| event.clone());
-        let ruling = self.evaluate(bound, Which::InForce, event, ask).await;
-        let falls = self.take_note(bound, &enterprise, stamp, &route, &ruling);
-        match spare {
-            Some(event) if falls => self.ask_last_good(bound, &enterprise, pin, event, ask).await,
-            _ => ruling,
-        }
+        let inner = self.inner.clone();
+        self.on_a_rule_thread(bound, event, move |event| {
+            let enterprise = event.notification.enterprise_id.clone();
+            match inner.set.load().bound(&enterprise) {
+                Some(bound) => inner.answer(bound, &enterprise, event, ask),
+                None => Ruling::Unbound,
+            }
+        })
+        .await
     }
 
-    async fn ask_last_good<T: Send + 'static>(
+    /// Asks exactly what is bound, whatever its breaker says.
+    pub(super) async fn ask_pinned<T: Send + 'static>(
         &self,
-        bound: &Arc<Bound>,
-        enterprise: &EnterpriseId,
-        pin: Pin,
+        bound: Arc<Bound>,
         event: Event,
         ask: Ask<T>,
     ) -> Ruling<T> {
-        let ruling = self.evaluate(bound, Which::Previous, event, ask).await;
-        let failed = match &ruling {
-            Ruling::Ruled(_) => Some(false),
-            Ruling::Broken(broken) if broken.kind.is_the_components() => Some(true),
-            Ruling::Broken(_) | Ruling::Unbound => None,
+        let (inner, pinned) = (self.inner.clone(), bound.clone());
+        let ask = move |event| match &pinned.running {
+            Some(running) => evaluate(&inner.sandbox, pinned.binding.policy, running, event, ask),
+            None => Ruling::Broken(not_loaded(&pinned.binding.state)),
         };
-        let change = failed.and_then(|failed| self.inner.breakers.last_good_ended(enterprise, pin, failed));
-        if change.is_some() {
-            tracing::error!(enterprise.id = %enterprise, policy = ?bound.binding.policy, "the last good rules fail as well: the failure policy decides");
+        self.on_a_rule_thread(&bound, event, ask).await
+    }
+
+    async fn on_a_rule_thread<T: Send + 'static>(
+        &self,
+        bound: &Bound,
+        event: Event,
+        answer: impl FnOnce(Event) -> Ruling<T> + Send + 'static,
+    ) -> Ruling<T> {
+        let enterprise = event.notification.enterprise_id.clone();
+        match self.pool.run(&enterprise, move || answer(event)).await {
+            Ok(ruling) => ruling,
+            Err(error @ (PoolError::Full | PoolError::Lost)) => Ruling::Broken(Broken {
+                kind: BrokenKind::Overloaded,
+                reason: error.to_string(),
+                policy: bound.binding.policy,
+                stamp: bound.binding.stamp.clone(),
+            }),
+        }
+    }
+}
+
+impl Inner {
+    fn answer<T>(&self, bound: &Bound, enterprise: &EnterpriseId, event: Event, ask: Ask<T>) -> Ruling<T> {
+        let Some(running) = &bound.running else { return Ruling::Broken(not_loaded(&bound.binding.state)) };
+        let whose = bound.whose(enterprise, running);
+        match self.breakers.route(whose, Instant::now()) {
+            Route::Suspended { reason, timed_out } => Ruling::Broken(suspended(bound, running, &reason, timed_out)),
+            Route::LastGood(turn) => match &bound.last_good {
+                Some(last_good) => self.ask_last_good(bound, whose, last_good, turn, event, ask),
+                None => Ruling::Broken(suspended(bound, running, "it has failed too often", false)),
+            },
+            Route::Current(turn) => self.ask_current(bound, whose, running, turn, event, ask),
+        }
+    }
+
+    fn ask_current<T>(
+        &self,
+        bound: &Bound,
+        whose: Whose<'_>,
+        running: &Running,
+        turn: Turn,
+        event: Event,
+        ask: Ask<T>,
+    ) -> Ruling<T> {
+        // What is good and has not failed lately is not to give way, so its event need not be kept.
+        let may_fall = turn != Turn::Usual || !running.merit.is_good();
+        let spare = bound.last_good.as_ref().filter(|_| may_fall).map(|last_good| (last_good, event.clone()));
+        let on_probation = !running.merit.is_good();
+        let ruling = evaluate(&self.sandbox, bound.binding.policy, running, event, ask);
+        let Some(failure) = failure(&ruling) else {
+            if matches!(ruling, Ruling::Ruled(_)) {
+                self.note_answer(whose, running, turn);
+            }
+            return ruling;
+        };
+        let opened = self.note_failure(bound, whose, running, turn, failure);
+        let Some((last_good, event)) = spare.filter(|_| on_probation || opened || turn == Turn::Trial) else {
+            return ruling;
+        };
+        let timed_out = failure.kind == BrokenKind::TimedOut;
+        let (instead, may_be_our_load) = match self.breakers.stand_in(whose, failure.now) {
+            Route::LastGood(turn) => (self.ask_last_good(bound, whose, last_good, turn, event, ask), timed_out),
+            Route::Suspended { timed_out: last_good_timed_out, .. } => (ruling, timed_out || last_good_timed_out),
+            Route::Current(_) => (ruling, timed_out),
+        };
+        if may_be_our_load { holding(instead) } else { instead }
+    }
+
+    fn ask_last_good<T>(
+        &self,
+        bound: &Bound,
+        whose: Whose<'_>,
+        last_good: &Running,
+        turn: Turn,
+        event: Event,
+        ask: Ask<T>,
+    ) -> Ruling<T> {
+        let ruling = evaluate(&self.sandbox, bound.binding.policy, last_good, event, ask);
+        let change = match (failure(&ruling), &ruling) {
+            (Some(failure), _) => self.breakers.last_good_failed(whose, turn, failure),
+            (None, Ruling::Ruled(_)) => self.breakers.last_good_answered(whose, turn),
+            (None, _) => None,
+        };
+        let (enterprise, plugin) = (whose.enterprise, last_good.stamp());
+        match change {
+            Some(Change::Opened { wait, .. }) => {
+                tracing::error!(enterprise.id = %enterprise, %plugin, retry_s = wait.as_secs(), policy = ?bound.binding.policy, "the last good rules fail as well: the failure policy decides");
+            }
+            Some(Change::Closed) => {
+                tracing::warn!(enterprise.id = %enterprise, %plugin, "the last good rules answer again and decide meanwhile");
+            }
+            None => {}
         }
         ruling
     }
 
-    /// Tells the breaker how a call ended. True: it failed, and the last good version should answer in its place.
-    fn take_note<T>(
-        &self,
-        bound: &Bound,
-        enterprise: &EnterpriseId,
-        stamp: &Stamp,
-        route: &Route,
-        ruling: &Ruling<T>,
-    ) -> bool {
-        let breakers = &self.inner.breakers;
-        let broken = match ruling {
-            Ruling::Broken(broken) if broken.kind.is_the_components() => broken,
-            Ruling::Ruled(_) => {
-                if breakers.answered(enterprise, stamp.pin(), route) == Some(Change::Closed) {
-                    tracing::info!(enterprise.id = %enterprise, plugin = %stamp, "the rules answer again and decide again");
-                }
-                return false;
-            }
-            Ruling::Broken(_) | Ruling::Unbound => return false,
-        };
-        let has_last_good = bound.previous.is_some();
-        let failure = Failure {
-            subject: &bound.subject,
-            route,
-            kind: broken.kind,
-            reason: &broken.reason,
-            has_last_good,
-            now: Instant::now(),
-        };
-        let change = breakers.failed(enterprise, stamp.pin(), &failure);
-        if let Some(Change::Opened { failures, calls, wait }) = &change {
-            let until_then = if has_last_good { "the last good version decides" } else { "the failure policy decides" };
-            tracing::error!(enterprise.id = %enterprise, plugin = %stamp, failures, calls, reason = broken.reason, retry_s = wait.as_secs(), until_then, "the rules fail too often");
+    fn note_answer(&self, whose: Whose<'_>, running: &Running, turn: Turn) {
+        if self.breakers.answered(whose, turn) == Some(Change::Closed) {
+            tracing::info!(enterprise.id = %whose.enterprise, plugin = %running.stamp(), "the rules answer again and decide again");
         }
-        change.is_some() || *route == Route::Trial
+        running.merit.answered();
     }
 
-    /// Asks one version of a subject, on a rule thread.
-    pub(super) async fn evaluate<T: Send + 'static>(
+    /// Tells the breaker of a failure. True: it opened.
+    fn note_failure(
         &self,
-        bound: &Arc<Bound>,
-        which: Which,
-        event: Event,
-        ask: Ask<T>,
-    ) -> Ruling<T> {
-        if bound.version(which).is_none() {
-            return Ruling::Broken(not_loaded(&bound.binding.state));
-        }
-        let enterprise = event.notification.enterprise_id.clone();
-        let (sandbox, theirs) = (self.inner.sandbox.clone(), bound.clone());
-        let work = move || {
-            let running = theirs.version(which)?;
-            let entry = &running.entry;
-            let image = &running.plugin.image;
-            let outcome = ask(sandbox.conditions(image, entry.config.json(), &entry.limits, entry.log_guest), event);
-            running.tally.count(outcome.result.is_ok(), outcome.duration, outcome.fuel);
-            Some(outcome)
+        bound: &Bound,
+        whose: Whose<'_>,
+        running: &Running,
+        turn: Turn,
+        failure: Failure<'_>,
+    ) -> bool {
+        running.merit.failed();
+        let Some(Change::Opened { failures, calls, wait }) = self.breakers.failed(whose, turn, failure) else {
+            return false;
         };
-        match self.pool.run(&enterprise, work).await {
-            Ok(Some(outcome)) => bound.ruling(which, outcome),
-            Ok(None) => Ruling::Broken(not_loaded(&bound.binding.state)),
-            Err(error @ (PoolError::Full | PoolError::Lost)) => {
-                Ruling::Broken(bound.broken_by(which, BrokenKind::Overloaded, error.to_string()))
-            }
+        let until_then =
+            if whose.has_last_good { "the last good version decides" } else { "the failure policy decides" };
+        tracing::error!(enterprise.id = %whose.enterprise, plugin = %running.stamp(), failures, calls, reason = failure.reason, retry_s = wait.as_secs(), until_then, "the rules fail too often");
+        if bound.is_of_one_enterprise() {
+            running.merit.lost();
         }
+        true
     }
 }
 
 impl Bound {
-    fn version(&self, which: Which) -> Option<&Running> {
-        match which {
-            Which::InForce => self.running.as_ref(),
-            Which::Previous => self.previous.as_ref(),
-        }
+    fn whose<'a>(&'a self, enterprise: &'a EnterpriseId, running: &Running) -> Whose<'a> {
+        Whose { enterprise, subject: &self.subject, pin: running.pin(), has_last_good: self.last_good.is_some() }
     }
+}
 
-    fn stamp(&self, which: Which) -> Option<Stamp> {
-        match which {
-            Which::InForce => self.binding.stamp.clone(),
-            Which::Previous => self.previous.as_ref().map(Running::stamp),
-        }
+/// Asks one version, on this thread.
+fn evaluate<T>(sandbox: &Sandbox, policy: FailurePolicy, running: &Running, event: Event, ask: Ask<T>) -> Ruling<T> {
+    let Running { plugin, entry, tally, .. } = running;
+    let outcome = ask(sandbox.conditions(&plugin.image, entry.config.json(), &entry.limits, entry.log_guest), event);
+    let Outcome { result, fuel, duration, log, memory_bytes: _ } = outcome;
+    tally.count(result.is_ok(), duration, fuel);
+    let stamp = running.stamp().clone();
+    match result {
+        Ok(answer) => Ruling::Ruled(Ruled { answer, stamp, fuel, duration, log, grants: entry.grants.clone() }),
+        Err(fault) => Ruling::Broken(Broken { kind: fault.kind, reason: fault.reason, policy, stamp: Some(stamp) }),
     }
+}
 
-    fn ruling<T>(&self, which: Which, outcome: Outcome<T>) -> Ruling<T> {
-        let Outcome { result, fuel, duration, log, memory_bytes: _ } = outcome;
-        match (result, self.stamp(which)) {
-            (Ok(answer), Some(stamp)) => {
-                Ruling::Ruled(Ruled { answer, stamp, fuel, duration, log, grants: self.binding.grants.clone() })
-            }
-            (Err(fault), _) => Ruling::Broken(self.broken_by(which, fault.kind, fault.reason)),
-            (Ok(_), None) => Ruling::Broken(not_loaded(&self.binding.state)),
+/// A failure that is the component's.
+fn failure<T>(ruling: &Ruling<T>) -> Option<Failure<'_>> {
+    match ruling {
+        Ruling::Broken(broken) if broken.kind.is_the_components() => {
+            Some(Failure { kind: broken.kind, reason: &broken.reason, now: Instant::now() })
         }
-    }
-
-    fn broken_by(&self, which: Which, kind: BrokenKind, reason: String) -> Broken {
-        Broken { kind, reason, policy: self.binding.policy, stamp: self.stamp(which) }
+        Ruling::Broken(_) | Ruling::Ruled(_) | Ruling::Unbound => None,
     }
 }
 
 /// A failure that our own load may have caused must not destroy a notification, so it holds whatever the policy.
-fn suspended(bound: &Bound, reason: &str, timed_out: bool) -> Broken {
+fn holding<T>(ruling: Ruling<T>) -> Ruling<T> {
+    match ruling {
+        Ruling::Broken(broken) => Ruling::Broken(Broken { policy: FailurePolicy::Hold, ..broken }),
+        Ruling::Ruled(_) | Ruling::Unbound => ruling,
+    }
+}
+
+fn suspended(bound: &Bound, running: &Running, reason: &str, timed_out: bool) -> Broken {
     let reason = format!("its rules are suspended, because they failed too often: {reason}");
     let policy = if timed_out { FailurePolicy::Hold } else { bound.binding.policy };
-    Broken { policy, ..bound.broken_by(Which::InForce, BrokenKind::Suspended, reason) }
+    Broken { kind: BrokenKind::Suspended, reason, policy, stamp: Some(running.stamp().clone()) }
 }
 
 /// Rules that are missing hold, whatever the policy: a forgotten build must not drop or deliver what they were to decide.

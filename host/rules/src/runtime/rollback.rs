@@ -89,7 +89,7 @@ impl Inner {
         loop {
             let before = self.set.load_full();
             let (from, to) = self.way_back(&before, subject)?;
-            let rolled = RolledBack { from: from.stamp(), to: to.stamp() };
+            let rolled = RolledBack { from: from.stamp().clone(), to: to.stamp().clone() };
             let mut lock = self.lock_on_disk()?;
             let locked = Locked { at: clock::now_text(), from: rolled.from.clone(), to: rolled.to.clone() };
             lock.enterprises.insert(subject.clone(), locked);
@@ -109,11 +109,12 @@ impl Inner {
             return Err(RollbackError::Already(subject.clone(), from.clone()));
         }
         let from = bound.running.clone().ok_or_else(|| RollbackError::NothingRuns(subject.clone()))?;
-        let to = bound.previous.clone().or_else(|| self.before_the_start(set, subject, &from));
+        let to = bound.last_good.clone().or_else(|| self.before_the_start(set, subject, &from));
         let to = to.ok_or_else(|| RollbackError::NoPrevious(subject.clone()))?;
         // Limits, grants and policy are those in force: they are the operator's, not the version's.
-        let entry = Entry { plugin: to.plugin.name.clone(), config: to.entry.config.clone(), ..from.entry.clone() };
-        Ok((from, Running { entry, since: clock::now(), ..to }))
+        let mut to = to.under(&from.entry);
+        to.since = clock::now();
+        Ok((from, to))
     }
 
     /// What ran before in an earlier process.
@@ -186,7 +187,7 @@ impl Inner {
 
 fn rolled_back(before: &Set, subject: &Subject, from: Running, to: Running, lock: Lock) -> Set {
     let state = BindingState::RolledBack { from: from.stamp().to_string() };
-    let bound = Bound::running(subject.clone(), to, state).with_previous(Some(from));
+    let bound = Bound::running(subject.clone(), to, state).with_undo_to(Some(from));
     let mut after = Set { generation: before.generation + 1, lock, ..before.clone() };
     after.bindings.insert(subject.clone(), Arc::new(bound));
     after

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::json;
-use xnovu_domain::Verdict;
+use xnovu_domain::{Event, Verdict};
 use xnovu_rules::{BrokenKind, FailurePolicy, RetryWaits, Rules, Ruling, Runtime, RuntimeOptions, State};
 
 use crate::support::{A, B, Plugins, broken, entry, event, event_with, guests, ruled};
@@ -46,11 +47,8 @@ async fn version_that_drops(runtime: &Runtime) -> String {
 #[tokio::test]
 async fn a_version_that_traps_too_often_gives_way_to_the_last_good_one() {
     let (plugins, runtime) = good_then_trapping().await;
-    for _ in 0..4 {
-        assert_eq!(broken(runtime.admit(event(A)).await).kind, BrokenKind::Trap);
-    }
     for _ in 0..30 {
-        assert_eq!(version_that_drops(&runtime).await, "1.0.0", "the fifth is answered already");
+        assert_eq!(version_that_drops(&runtime).await, "1.0.0", "what it fails is answered already");
     }
     assert_eq!(state(&runtime), State::Fallback);
     let standing = runtime.standings().remove(0);
@@ -63,6 +61,112 @@ async fn a_version_that_traps_too_often_gives_way_to_the_last_good_one() {
     assert_eq!((version_that_drops(&runtime).await.as_str(), state(&runtime)), ("3.0.0", State::Ready));
     runtime.rollback(&A.parse().unwrap()).await.unwrap();
     assert_eq!(version_that_drops(&runtime).await, "1.0.0", "what failed is not gone back to");
+}
+
+/// Two hundred calls, all of them made before the first is answered.
+async fn two_hundred_at_once(runtime: &Runtime) -> Vec<Ruling<Verdict>> {
+    join_all((0..200).map(|_| runtime.admit(event(A)))).await
+}
+
+#[tokio::test]
+async fn with_a_last_good_version_none_of_many_calls_at_once_is_left_to_the_policy() {
+    let (_plugins, runtime) = good_then_trapping().await;
+    for ruling in two_hundred_at_once(&runtime).await {
+        assert_eq!(ruled(ruling).stamp.version, "1.0.0");
+    }
+    let standing = runtime.standings().remove(0);
+    assert_eq!(
+        (standing.state, standing.counted.errors),
+        (State::Fallback, 5),
+        "it is asked five times, however many wait"
+    );
+}
+
+#[tokio::test]
+async fn without_a_last_good_version_five_of_many_calls_at_once_are_evaluated() {
+    let plugins = Plugins::new();
+    plugins.put("p", "1.0.0", guests::hostile());
+    plugins.bind(&entry(A, "p", PATIENT, "{ admit = \"panic:oh dear\" }"));
+    let runtime = open(&plugins, LONG).await;
+    let kinds = two_hundred_at_once(&runtime).await.into_iter().map(|ruling| broken(ruling).kind);
+    let (trapped, others): (Vec<_>, Vec<_>) = kinds.partition(|kind| *kind == BrokenKind::Trap);
+    assert_eq!((trapped.len(), others.iter().all(|kind| *kind == BrokenKind::Suspended)), (5, true), "{others:?}");
+}
+
+/// A notification that becomes too large an answer under [`SMALL_ANSWERS`].
+fn large() -> Event {
+    event_with(A, &json!({"text": "x".repeat(2000)}))
+}
+
+const SMALL_ANSWERS: &str = "limits = { wall_ms = 10_000, output_bytes = 1024 }";
+
+#[tokio::test]
+async fn once_a_version_has_proved_good_the_policy_decides_what_it_fails_until_it_fails_too_often() {
+    let plugins = Plugins::new();
+    plugins.put("p", "1.0.0", guests::hostile());
+    plugins.bind(&entry(A, "p", SMALL_ANSWERS, "{ admit = \"drop:good\" }"));
+    let runtime = open(&plugins, LONG).await;
+    plugins.put("p", "2.0.0", guests::hostile_wasi());
+    plugins.bind(&entry(A, "p", SMALL_ANSWERS, "{}"));
+    runtime.reconcile().await;
+    let version = async |event| ruled(runtime.decide(event, None).await).stamp.version;
+    assert_eq!(version(large()).await, "1.0.0", "nothing speaks for it yet");
+    for _ in 0..20 {
+        assert_eq!(version(event(A)).await, "2.0.0");
+    }
+    for _ in 0..4 {
+        assert_eq!(broken(runtime.decide(large(), None).await).kind, BrokenKind::OutputTooLarge);
+    }
+    assert_eq!(version(large()).await, "1.0.0", "one was too many");
+    assert_eq!(state(&runtime), State::Fallback);
+}
+
+#[tokio::test]
+async fn a_version_that_has_answered_little_does_not_take_the_place_of_the_last_good_one() {
+    let (plugins, runtime) = good_then_trapping().await;
+    for number in 3..6 {
+        // A failure or two and then the next one, as from an author in a hurry.
+        version_that_drops(&runtime).await;
+        plugins.put("p", &format!("{number}.0.0"), guests::hostile_wasi());
+        plugins.bind(&entry(A, "p", PATIENT, &format!("{{ admit = \"panic:number {number}\" }}")));
+        assert!(runtime.reconcile().await.is_clean());
+    }
+    for ruling in two_hundred_at_once(&runtime).await {
+        assert_eq!(ruled(ruling).stamp.version, "1.0.0");
+    }
+    assert_eq!(runtime.rollback(&A.parse().unwrap()).await.unwrap().to.version, "1.0.0");
+}
+
+#[tokio::test]
+async fn a_last_good_version_that_runs_out_of_time_holds_whatever_the_policy() {
+    let plugins = Plugins::new();
+    plugins.put("p", "1.0.0", guests::hostile());
+    let more = "on_error = \"drop\"\nlimits = { wall_ms = 50, fuel = 10_000_000_000 }";
+    plugins.bind(&entry(A, "p", more, "{ admit = \"loop\" }"));
+    let runtime = open(&plugins, LONG).await;
+    plugins.put("p", "2.0.0", guests::hostile_wasi());
+    plugins.bind(&entry(A, "p", more, "{ admit = \"panic:oh dear\" }"));
+    runtime.reconcile().await;
+    for _ in 0..12 {
+        let broken = broken(runtime.admit(event(A)).await);
+        assert_eq!(broken.applied_policy(), FailurePolicy::Hold, "{broken:?}");
+    }
+    assert_eq!(state(&runtime), State::Suspended);
+}
+
+#[tokio::test]
+async fn the_last_good_version_answers_within_the_limits_and_the_privacy_in_force() {
+    let plugins = Plugins::new();
+    plugins.put("p", "1.0.0", guests::hostile());
+    let loud = format!("log_guest = true\n{PATIENT}");
+    plugins.bind(&entry(A, "p", &loud, "{ admit = \"log:2x3\" }"));
+    let runtime = open(&plugins, LONG).await;
+    assert_eq!(ruled(runtime.admit(event(A)).await).log.len(), 2);
+    plugins.put("p", "2.0.0", guests::hostile_wasi());
+    plugins.bind(&entry(A, "p", PATIENT, "{ admit = \"panic:oh dear\" }"));
+    runtime.reconcile().await;
+    let answered = ruled(runtime.admit(event(A)).await);
+    assert_eq!((answered.stamp.version.as_str(), answered.log.len()), ("1.0.0", 0), "nobody may read its log any more");
 }
 
 #[tokio::test]
@@ -126,9 +230,8 @@ async fn a_version_that_answers_again_decides_again() {
     let plugins = Plugins::new();
     plugins.put("p", "1.0.0", guests::hostile());
     // A large notification becomes too large an answer, a small one does not.
-    plugins.bind(&entry(A, "p", "limits = { wall_ms = 10_000, output_bytes = 1024 }", "{ transform = \"ok\" }"));
+    plugins.bind(&entry(A, "p", SMALL_ANSWERS, "{ transform = \"ok\" }"));
     let runtime = open(&plugins, SHORT).await;
-    let large = || event_with(A, &json!({"text": "x".repeat(2000)}));
     for _ in 0..8 {
         assert_eq!(broken(runtime.decide(large(), None).await).kind, BrokenKind::OutputTooLarge);
     }
@@ -155,10 +258,10 @@ async fn a_new_version_that_hangs_on_anything_is_refused_while_a_good_one_runs()
 async fn under_a_star_one_enterprise_that_fails_suspends_no_other() {
     let plugins = Plugins::new();
     plugins.put("p", "1.0.0", guests::hostile());
-    plugins.bind(&entry("*", "p", "limits = { wall_ms = 10_000, output_bytes = 1024 }", "{}"));
+    plugins.bind(&entry("*", "p", SMALL_ANSWERS, "{}"));
     let runtime = open(&plugins, LONG).await;
     for _ in 0..6 {
-        broken(runtime.decide(event_with(A, &json!({"text": "x".repeat(2000)})), None).await);
+        broken(runtime.decide(large(), None).await);
     }
     assert_eq!(broken(runtime.decide(event(A), None).await).kind, BrokenKind::Suspended);
     assert!(matches!(runtime.decide(event(B), None).await, Ruling::Ruled(_)));

@@ -4,11 +4,12 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use xnovu_domain::Verdict;
 use xnovu_rules::{BindingState, RollbackError, Rules, Runtime, RuntimeOptions, State, Subject};
 
 use crate::support::components::{contract, stub};
-use crate::support::{A, B, Plugins, compiler, entry, event, guests, id, ruled};
+use crate::support::{A, B, Plugins, broken, compiler, entry, event, event_with, guests, id, ruled};
 
 const PATIENT: &str = "limits = { wall_ms = 10_000 }";
 
@@ -113,6 +114,31 @@ async fn undone_the_directory_decides_again() {
     assert_eq!((decides(&runtime, A).await.1.as_str(), state(&runtime, A)), ("2.0.0", State::Ready));
     runtime.rollback(&subject(A)).await.unwrap();
     assert_eq!(decides(&runtime, A).await, one(), "and back once more");
+}
+
+#[tokio::test]
+async fn what_was_rolled_back_from_does_not_decide_however_often_the_version_before_fails() {
+    let plugins = Plugins::new();
+    // A large notification becomes too large an answer of the version before.
+    let more = "on_error = \"drop\"\nlimits = { wall_ms = 10_000, output_bytes = 1024 }";
+    plugins.put("p", "1.0.0", guests::hostile());
+    plugins.bind(&entry(A, "p", more, "{}"));
+    let (runtime, _) = plugins.open().await;
+    plugins.put("p", "2.0.0", guests::hostile_wasi());
+    plugins.bind(&entry(A, "p", more, "{ admit = \"drop:two\" }"));
+    runtime.reconcile().await;
+    runtime.rollback(&subject(A)).await.unwrap();
+    for again in [false, true] {
+        if again {
+            runtime.reconcile().await;
+        }
+        for _ in 0..10 {
+            let large = event_with(A, &json!({"text": "x".repeat(2000)}));
+            let failed = broken(runtime.decide(large, None).await);
+            assert_eq!(failed.stamp.unwrap().version, "1.0.0");
+        }
+        assert_eq!(state(&runtime, A), State::Suspended);
+    }
 }
 
 #[tokio::test]
