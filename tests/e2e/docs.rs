@@ -1,5 +1,7 @@
 //! The documentation does what it says: every command in it is run, and what it shows is compared.
 
+use std::fs;
+
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -50,6 +52,9 @@ async fn the_operators_page_does_what_it_says() {
     let redis = RedisServer::start().await;
     let mut house = House::on(&redis).await;
     house.set("XNOVU_ADMIN_TOKEN", "a-token-for-the-operators-page");
+    // A directory that is named must say who has rules: here nobody.
+    fs::create_dir_all(house.plugins()).unwrap();
+    fs::write(house.plugins().join("bindings.toml"), "").unwrap();
     let _cleared = Cleared(house.dir().join(".xnovu"));
     let page = Page::of(&house, "docs/operate.md", free_port()).replacing("3002", free_port());
     let counts = page.run().await;

@@ -5,6 +5,8 @@ use std::fs;
 use serde_json::json;
 
 use crate::support::plugins::bind_priority_desk;
+use xnovu_standin::Options;
+
 use crate::support::{ENTERPRISES, House, RedisServer, Xnovu, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -52,6 +54,65 @@ async fn rules_that_do_not_load_hold_their_own_enterprise_only_and_until_they_do
     let (_daemon, _worker) = (house.daemon(), house.worker());
     house.until_status(held, "SENT").await;
     house.assert_sent_once(&[others, vec![held]].concat());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_finds_no_rules_sends_only_what_has_none() {
+    let redis = RedisServer::start().await;
+    let house = House::on(&redis).await;
+    bind_priority_desk(&house);
+    let daemon = house.daemon();
+    daemon.until_subscribed().await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut environment = house.environment(0);
+    environment.retain(|(name, _)| *name != "XNOVU_STATE_DIR");
+    let lost = Xnovu::start("lost worker", &["worker", "start"], elsewhere.path(), &environment, None);
+    let held = house.insert(json!({"enterprise_id": ENTERPRISES[1], "tags": ["vip"]}));
+    let others = house.insert_plain(3);
+    house.until_all(&others, "SENT").await;
+    until("the row with rules is held", async || {
+        let row = house.row(held);
+        if row["error_details"]["hold"].is_string() { Ok(()) } else { Err(row.to_string()) }
+    })
+    .await;
+    house.assert_sent_once(&others);
+    let said = lost.stop().await;
+    assert!(said.contains("it has rules where it was queued, and none here"), "{said}");
+    let _worker = house.worker();
+    house.until_status(held, "SENT").await;
+    house.assert_sent_once(&[others, vec![held]].concat());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_without_bindings_holds_who_had_rules_and_a_named_directory_without_them_is_refused() {
+    let mut house = House::with(None, Options::default()).await;
+    bind_priority_desk(&house);
+    let daemon = house.daemon();
+    let sent = house.insert(json!({"enterprise_id": ENTERPRISES[1], "tags": ["vip"]}));
+    house.until_status(sent, "SENT").await;
+    daemon.stop().await;
+    let file = house.plugins().join("bindings.toml");
+    let bindings = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    let daemon = house.daemon();
+    daemon.until_subscribed().await;
+    let dropped = house.insert(json!({"enterprise_id": ENTERPRISES[1], "tags": ["promo"]}));
+    let others = house.insert_plain(3);
+    house.until_all(&others, "SENT").await;
+    let health = daemon.health().await;
+    assert_eq!((&health["status"], &health["plugins"][0]["state"]), (&json!("degraded"), &json!("not-loaded")));
+    house.assert_untouched(dropped);
+    fs::write(&file, bindings).unwrap();
+    house.until_status(dropped, "RETRACTED").await;
+    daemon.stop().await;
+
+    fs::remove_file(&file).unwrap();
+    house.set("XNOVU_PLUGINS", house.plugins().display());
+    for command in [["daemon", "start"], ["config", "check"]] {
+        let refused = house.run(&command).await;
+        assert_eq!(refused.code, Some(64), "{refused:?}");
+        assert!(format!("{refused:?}").contains("bindings.toml is not there"), "{refused:?}");
+    }
 }
 
 #[tokio::test]

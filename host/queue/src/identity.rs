@@ -49,6 +49,14 @@ pub struct JobData {
     pub notification_id: NotificationId,
     /// Where it came from.
     pub origin: Origin,
+    /// Whether the enterprise had rules as the job was queued. Left out where it had none.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub ruled: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes what it may leave out so")]
+fn is_not(ruled: &bool) -> bool {
+    !ruled
 }
 
 impl JobData {
@@ -75,6 +83,7 @@ impl Identity for JobId {
             enterprise_id: offer.job.enterprise().clone(),
             notification_id: offer.job.notification(),
             origin: offer.origin,
+            ruled: offer.ruled,
         }
     }
 

@@ -51,6 +51,8 @@ pub struct Offer<I = JobId> {
     pub delay: Option<Duration>,
     /// How many attempts it has. None: those of the queue.
     pub attempts: Option<u32>,
+    /// Whether rules have a say in it. A worker that does not know who has some must not perform it.
+    pub ruled: bool,
 }
 
 /// What became of an offer.

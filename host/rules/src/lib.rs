@@ -20,6 +20,7 @@ mod event;
 mod fault;
 mod inspect;
 mod instance;
+mod known;
 mod limits;
 mod lock_file;
 mod manifest;

@@ -4,6 +4,7 @@
 //! alone. Pure, so that each case is a line of a table.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use semver::Version;
 
@@ -33,6 +34,8 @@ pub(crate) struct Plan {
     /// What operators have rolled back.
     pub(crate) lock: Lock,
     pub(crate) notes: Vec<Hinted>,
+    /// When to look again, though nothing may have changed by then.
+    pub(crate) again: Option<Duration>,
 }
 
 /// What is to become of a plugin.
@@ -72,7 +75,7 @@ pub(crate) enum BindingStep {
 pub(crate) fn plan(loaded: &Loaded, found: &Found) -> Plan {
     let mut plan = Plan { lock: lock(loaded, found), ..Plan::default() };
     plan.notes.extend(found.lock.as_ref().err().cloned());
-    let entries = entries(loaded, found, &mut plan.notes);
+    let entries = entries(loaded, found, &mut plan);
     let allowed = bytes_allowed(&entries);
     let missing = allowed.keys().filter(|name| !found.plugins.contains_key(**name));
     let names = found.plugins.keys().map(String::as_str).chain(missing.copied());
@@ -106,24 +109,52 @@ fn rolled(found: &Found, lock: &Lock, subject: &Subject, entry: &Entry) -> Optio
 type Entries = BTreeMap<Subject, Result<Entry, Hinted>>;
 
 /// What is written, or what ran last where nothing that could be read is.
-fn entries(loaded: &Loaded, found: &Found, notes: &mut Vec<Hinted>) -> Entries {
+fn entries(loaded: &Loaded, found: &Found, plan: &mut Plan) -> Entries {
     let path = found.dir.join(BINDINGS_FILE);
     match &found.bindings {
-        FoundBindings::Read(file) => return read_entries(file, notes),
-        FoundBindings::Unreadable(why) => notes.extend(why.iter().cloned()),
+        FoundBindings::Read(file) => {
+            let read = read_entries(file, &mut plan.notes);
+            let gone = loaded.bindings.keys().filter(|subject| !read.contains_key(subject));
+            let gone: Vec<_> = gone.map(ToString::to_string).collect();
+            if gone.is_empty() || found.unbinds_in.is_zero() {
+                return read;
+            }
+            plan.again = Some(found.unbinds_in);
+            let note = format!(
+                "{} names {} no more and may not be whole; what it said last goes on",
+                path.display(),
+                gone.join(", ")
+            );
+            plan.notes.push(
+                Hinted::new(note).hint(format!(
+                    "it counts when it has not changed for another {} s",
+                    found.unbinds_in.as_secs() + 1
+                )),
+            );
+            let mut entries = last(loaded, "it may be bound no more");
+            entries
+                .extend(read.into_iter().filter(|(subject, _)| !matches!(loaded.bindings.get(subject), Some(Some(_)))));
+            return entries;
+        }
+        FoundBindings::Unreadable(why) => plan.notes.extend(why.iter().cloned()),
         FoundBindings::Missing if loaded.bindings.is_empty() => {
             let note =
                 format!("{} is not there: no enterprise has rules, every notification passes as it is", path.display());
-            notes.push(Hinted::new(note));
+            plan.notes.push(Hinted::new(note));
         }
         FoundBindings::Missing => {
             let note = format!("{} is gone; what it said last goes on", path.display());
-            notes.push(Hinted::new(note).hint("put an empty file there to unbind every enterprise"));
+            plan.notes.push(Hinted::new(note).hint("put an empty file there to unbind every enterprise"));
         }
     }
+    last(loaded, &format!("{} is not there or cannot be read", path.display()))
+}
+
+/// What every subject runs; `why` those that run nothing are held.
+fn last(loaded: &Loaded, why: &str) -> Entries {
     let last = loaded.bindings.iter().map(|(subject, binding)| {
         let entry = binding.as_ref().map(|(entry, ..)| entry.clone());
-        (subject.clone(), entry.ok_or_else(|| Hinted::new(format!("{} cannot be read", path.display()))))
+        (subject.clone(), entry.ok_or_else(|| Hinted::new(why)))
     });
     last.collect()
 }

@@ -15,7 +15,7 @@ use crate::plan::{BindingStep, Loaded, Plan, PluginStep, plan};
 use crate::report::{BindingOutcome, Hinted, PluginOutcome, Report};
 use crate::ruling::guest_words;
 use crate::sandbox::{LoadError, Sandbox};
-use crate::scan::{Found, FoundPlugin, build_hint};
+use crate::scan::{Found, FoundBindings, FoundPlugin, build_hint};
 use crate::set::{Bound, Plugin, Running, Set};
 use crate::{BindingState, Pin, Stamp, pinned, rehearsal};
 
@@ -30,11 +30,12 @@ pub(crate) struct Means<'a> {
 
 /// Makes the next set.
 pub(crate) fn reload(means: Means<'_>, before: &Set, found: &Found) -> (Set, Report) {
-    let Plan { plugins, bindings, lock, notes } = plan(&before.loaded(), found);
+    let Plan { plugins, bindings, lock, notes, again } = plan(&before.loaded(), found);
     let mut reload = Reload { means, before, found, usable: BTreeMap::new(), after: Set::default() };
     reload.after.refused = before.refused.clone();
     reload.after.lock = lock;
-    let mut report = Report { notes, ..Report::default() };
+    reload.after.informed = before.informed || matches!(found.bindings, FoundBindings::Read(_));
+    let mut report = Report { notes, again, ..Report::default() };
     for (name, step) in plugins {
         let outcome = reload.plugin(&name, step);
         report.plugins.push((name, outcome));

@@ -3,6 +3,7 @@
 //! Owns the words. Every failure names what failed, with which input, and what mends it.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::Stamp;
 use crate::bindings_file::Subject;
@@ -14,6 +15,8 @@ pub struct Report {
     pub generation: u64,
     /// Whether anything that is loaded, or whom it binds, changed.
     pub changed: bool,
+    /// When to look again, though nothing may have changed by then; None where only a change calls for that.
+    pub again: Option<Duration>,
     /// What concerns neither a plugin nor a subject: files that are missing or wrong as a whole.
     pub notes: Vec<Hinted>,
     /// Each plugin there is or should be, by name.

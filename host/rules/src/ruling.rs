@@ -8,13 +8,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use xnovu_domain::{Event, Message, REASON_BYTES_MAX, Verdict};
+use xnovu_domain::{EnterpriseId, Event, Message, REASON_BYTES_MAX, Verdict};
 
 use crate::{Digest, Grants};
 
 /// Decides over notifications. Every evaluation sees the same set of plugins from its start to its end.
 #[async_trait]
 pub trait Rules: Send + Sync {
+    /// Whether anybody has said who has rules. False where no `bindings.toml` was ever found: then that an enterprise is
+    /// [`Ruling::Unbound`] here says nothing of what it is elsewhere.
+    fn knows_who_has_some(&self) -> bool;
+
+    /// Whether this enterprise has some now.
+    fn binds(&self, enterprise: &EnterpriseId) -> bool;
+
     /// Filter and priority of one event, by the enterprise of its notification.
     ///
     /// Cancellation safe: an evaluation that nobody waits for any more is skipped if it has not begun.

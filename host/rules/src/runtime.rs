@@ -10,6 +10,7 @@ pub use rollback::{RollbackError, RolledBack};
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -20,6 +21,7 @@ use xnovu_domain::{EnterpriseId, Event, Verdict};
 use crate::archive::Archive;
 use crate::bindings_file::Subject;
 use crate::breaker::{Breakers, RetryWaits};
+use crate::known::Known;
 use crate::pinned::{Pinned, Wanted};
 use crate::pool::Pool;
 use crate::reload::{Means, reload};
@@ -31,6 +33,9 @@ use crate::standing::{self, Standing, State};
 use crate::trial::Trial;
 use crate::{Binding, Compiler, Decided, Limits, Pin, Rules, Ruling, threads};
 use evaluate::Ask;
+
+/// How long `bindings.toml` stays as it is before it takes somebody's rules away.
+const UNBIND_AFTER: Duration = Duration::from_secs(30);
 
 /// Where rules lie and how they run.
 #[derive(Debug, Clone)]
@@ -45,6 +50,9 @@ pub struct RuntimeOptions {
     pub threads: u32,
     /// What an evaluation may use where its binding does not say.
     pub limits: Limits,
+    /// How long `bindings.toml` must have stayed as it is before it takes the rules of somebody away who has some: a file that is being
+    /// written, or was truncated to be written anew, names fewer than it will.
+    pub unbind_after: Duration,
     /// How long a version that fails too often is left alone before it is tried again.
     pub retry: RetryWaits,
 }
@@ -54,7 +62,15 @@ impl RuntimeOptions {
     #[must_use]
     pub fn new(plugins_dir: impl Into<PathBuf>, cache_dir: impl Into<PathBuf>, compiler: Compiler) -> Self {
         let (plugins_dir, cache_dir) = (plugins_dir.into(), cache_dir.into());
-        Self { plugins_dir, cache_dir, compiler, threads: 2, limits: Limits::default(), retry: RetryWaits::default() }
+        Self {
+            plugins_dir,
+            cache_dir,
+            compiler,
+            threads: 2,
+            limits: Limits::default(),
+            unbind_after: UNBIND_AFTER,
+            retry: RetryWaits::default(),
+        }
     }
 }
 
@@ -82,6 +98,7 @@ struct Inner {
     options: RuntimeOptions,
     sandbox: Arc<Sandbox>,
     archive: Archive,
+    known: Known,
     set: ArcSwap<Set>,
     /// Number of that set, for whoever waits for another.
     generation: watch::Sender<u64>,
@@ -95,7 +112,8 @@ struct Inner {
 
 impl Runtime {
     /// Loads what lies in the plugins' directory. A plugin or a binding that cannot be loaded is part of the report, and so is an
-    /// empty or missing directory, which binds nobody.
+    /// empty or missing directory, which binds nobody. Who had rules in the last process of this cache directory and is bound no more by a
+    /// `bindings.toml` that is missing, or was written a moment ago, is held.
     ///
     /// # Errors
     /// Rules cannot run at all, or `bindings.toml` is there and cannot be read.
@@ -103,15 +121,17 @@ impl Runtime {
         if let FoundBindings::Unreadable(why) = scan_bindings(&options.plugins_dir, &options.limits) {
             return Err(OpenError::Bindings(why));
         }
+        let known = Known::at(&options.cache_dir);
         let inner = Inner {
             sandbox: Arc::new(Sandbox::open(&options.cache_dir, options.compiler.clone(), options.threads)?),
             archive: Archive::open(&options.cache_dir)?,
-            set: ArcSwap::default(),
+            set: ArcSwap::from_pointee(Set::held(known.subjects()?)),
+            known,
             generation: watch::Sender::new(0),
             pinned: Pinned::default(),
             breakers: Breakers::new(options.retry),
             publishing: Mutex::default(),
-            scanner: Mutex::default(),
+            scanner: Mutex::new(Scanner::new(options.unbind_after)),
             options,
         };
         let pool = Pool::start(inner.options.threads)?;
@@ -196,6 +216,14 @@ impl Runtime {
 
 #[async_trait]
 impl Rules for Runtime {
+    fn knows_who_has_some(&self) -> bool {
+        self.inner.set.load().informed
+    }
+
+    fn binds(&self, enterprise: &EnterpriseId) -> bool {
+        self.inner.set.load().bound(enterprise).is_some()
+    }
+
     async fn admit(&self, event: Event) -> Ruling<Verdict> {
         match self.bound(&event.notification.enterprise_id) {
             Some(bound) => self.ask(&bound, event, |conditions, event| conditions.admit(event)).await,
@@ -236,6 +264,7 @@ impl Inner {
             }
             drop(before);
             if report.changed {
+                self.remember(&after);
                 let kept = self.archive.digests();
                 self.sandbox.tidy(|digest| kept.contains(&digest) || after.holds(digest));
             }
@@ -251,6 +280,13 @@ impl Inner {
             self.put_in_force(after);
         }
         current
+    }
+
+    /// Remembers whom a set binds, for the next start.
+    fn remember(&self, set: &Set) {
+        if let Err(error) = self.known.keep(set.bindings.keys()) {
+            tracing::warn!(%error, "who has rules could not be remembered for the next start");
+        }
     }
 
     fn put_in_force(&self, set: &Arc<Set>) {

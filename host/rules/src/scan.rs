@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::bindings_file::{BINDINGS_FILE, BindingsFile};
 use crate::lock_file::{self, LOCK_FILE, Lock};
@@ -34,6 +35,8 @@ const MISTAKES_MAX: usize = 10;
 pub(crate) struct Found {
     pub(crate) dir: PathBuf,
     pub(crate) bindings: FoundBindings,
+    /// How long `bindings.toml` must still stay as it is until it may take somebody's rules away; zero where it may now.
+    pub(crate) unbinds_in: Duration,
     /// What was rolled back; None where there is no such file.
     pub(crate) lock: Result<Option<Lock>, Hinted>,
     /// Each directory that may be a plugin, by name: the plugin, or why it is none.
@@ -83,9 +86,12 @@ impl FoundComponent {
 }
 
 /// Reads the directory, again and again. Owns what it read last, so that a file which has not changed is not read twice.
-#[derive(Default)]
 pub(crate) struct Scanner {
     plugins: HashMap<String, Known>,
+    /// How long `bindings.toml` must have stayed as it is before it may take somebody's rules away.
+    unbind_after: Duration,
+    /// Its stamp, and since when it has that.
+    bindings: Option<(FileStamp, Instant)>,
 }
 
 /// A plugin as it was read, with the stamps its files had.
@@ -95,6 +101,10 @@ struct Known {
 }
 
 impl Scanner {
+    pub(crate) fn new(unbind_after: Duration) -> Self {
+        Self { plugins: HashMap::new(), unbind_after, bindings: None }
+    }
+
     /// Reads the directory. Whatever cannot be read is part of what is found.
     pub(crate) fn scan(&mut self, dir: &Path, defaults: &Limits) -> Found {
         let mut plugins = BTreeMap::new();
@@ -103,7 +113,22 @@ impl Scanner {
             plugins.insert(name, plugin);
         }
         self.plugins.retain(|name, _| plugins.contains_key(name));
-        Found { dir: dir.to_owned(), bindings: scan_bindings(dir, defaults), lock: lock_file::read(dir), plugins }
+        let before = FileStamp::of(&dir.join(BINDINGS_FILE));
+        let bindings = scan_bindings(dir, defaults);
+        let unbinds_in = self.unbinds_in(before, FileStamp::of(&dir.join(BINDINGS_FILE)), Instant::now());
+        Found { dir: dir.to_owned(), bindings, unbinds_in, lock: lock_file::read(dir), plugins }
+    }
+
+    /// How long a file that had these stamps before and after it was read must still stay as it is. A file that is being written is valid
+    /// at many points and whole at one, so one that names fewer than before is believed when nobody has touched it for a while.
+    fn unbinds_in(&mut self, before: Option<FileStamp>, after: Option<FileStamp>, now: Instant) -> Duration {
+        let known = self.bindings.take().filter(|(known, _)| before == Some(*known));
+        let since = known.map_or(now, |(_, since)| since);
+        let (Some(stamp), true) = (after, before == after) else { return self.unbind_after };
+        self.bindings = Some((stamp, since));
+        // Either clock will do: that of the file system may be wrong, and this process may have looked for the first time.
+        let calm = stamp.age(clock::now()).max(now.saturating_duration_since(since));
+        self.unbind_after.saturating_sub(calm)
     }
 
     fn scan_plugin(&mut self, dir: &Path, name: &str) -> Result<FoundPlugin, Hinted> {

@@ -24,6 +24,8 @@ pub struct Set {
     pub(crate) generation: u64,
     pub(crate) bindings: BTreeMap<Subject, Arc<Bound>>,
     pub(crate) plugins: BTreeMap<String, Arc<Plugin>>,
+    /// Whether `bindings.toml` was ever read.
+    pub(crate) informed: bool,
     /// Components that were refused for what they are, so that they are not compiled again and again.
     pub(crate) refused: BTreeMap<Digest, Hinted>,
     /// What operators have rolled back.
@@ -98,6 +100,15 @@ impl Running {
 }
 
 impl Set {
+    /// Subjects who had rules, before anybody has looked which. Each is held.
+    pub(crate) fn held(subjects: impl IntoIterator<Item = Subject>) -> Self {
+        let held = |subject: Subject| {
+            let bound = Bound::broken(subject.clone(), String::new(), None, "its rules are not loaded yet".to_owned());
+            (subject, Arc::new(bound))
+        };
+        Self { bindings: subjects.into_iter().map(held).collect(), ..Self::default() }
+    }
+
     /// Number of the set: it grows whenever what is loaded, or whom it binds, changes.
     #[must_use]
     pub fn generation(&self) -> u64 {

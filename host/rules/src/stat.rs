@@ -39,6 +39,13 @@ impl FileStamp {
         (self.device, self.inode)
     }
 
+    /// How long ago it changed last, by the clock of its file system; zero where that is ahead of ours.
+    pub(crate) fn age(&self, now: SystemTime) -> Duration {
+        let (s, nanos) = self.changed.max(self.modified);
+        let at = |s: u64| SystemTime::UNIX_EPOCH + Duration::new(s, u32::try_from(nanos).unwrap_or(0));
+        u64::try_from(s).map_or(Duration::MAX, |s| now.duration_since(at(s)).unwrap_or_default())
+    }
+
     /// Whether the same stamp later means the same content: not if the last change is so recent that another one would not show.
     pub(crate) fn is_telling(&self, now: SystemTime) -> bool {
         let now_s = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -69,6 +76,16 @@ mod tests {
         assert_ne!(third, second, "replaced by rename");
         std::os::unix::fs::symlink(at("a"), at("link")).unwrap();
         assert_eq!(FileStamp::of(&at("link")), Some(third), "links are followed");
+    }
+
+    #[test]
+    fn a_file_is_as_old_as_its_last_change_whatever_its_times_say() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_modified(clock::now() - 100 * GRAIN).unwrap();
+        let stamp = FileStamp::of(file.path()).unwrap();
+        assert!(stamp.age(clock::now()) < 50 * GRAIN, "it was written just now under another time");
+        assert!(stamp.age(clock::now() + 50 * GRAIN) >= 50 * GRAIN - Duration::from_secs(1));
+        assert_eq!(stamp.age(SystemTime::UNIX_EPOCH), Duration::ZERO, "a clock that is behind");
     }
 
     #[test]

@@ -149,6 +149,7 @@ fn admission(parts: &Parts, ears: &Ears, brake: watch::Receiver<bool>, epoch: &A
     let reaper = Reaper {
         store: Arc::clone(&parts.store),
         queue: Arc::clone(&parts.queue),
+        rules: Arc::clone(&parts.rules) as _,
         settings: Arc::clone(&parts.config.per_enterprise),
         trail: parts.trail.clone(),
         metrics: Arc::clone(&parts.metrics),

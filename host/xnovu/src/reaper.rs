@@ -8,6 +8,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use xnovu_domain::{Details, JobId, Micros, Notification, Reap, reap};
 use xnovu_queue::{JobQueue, JobState, Offer, QueueError};
+use xnovu_rules::Rules;
 
 use crate::config::PerEnterprise;
 use crate::metrics::Metrics;
@@ -31,6 +32,8 @@ pub struct Reaper {
     pub store: Arc<dyn NotificationStore>,
     /// The jobs.
     pub queue: Arc<dyn JobQueue>,
+    /// Who has rules.
+    pub rules: Arc<dyn Rules>,
     /// What is set for each enterprise.
     pub settings: Arc<PerEnterprise>,
     /// Who watches.
@@ -72,7 +75,8 @@ impl Reaper {
         let origin = row.origin();
         let settings = self.settings.of(&row.enterprise_id);
         let (priority, attempts) = (settings.priorities.of(origin, None), Some(settings.attempts));
-        self.queue.offer(&[Offer { job, origin, priority, delay: None, attempts }]).await?;
+        let ruled = self.rules.binds(&row.enterprise_id);
+        self.queue.offer(&[Offer { job, origin, priority, delay: None, attempts, ruled }]).await?;
         self.metrics.reaped();
         Ok(())
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use xnovu_rules::{BindingOutcome, PluginOutcome, Report, Runtime, Watch};
 
@@ -39,6 +40,7 @@ impl Reloads {
             rules: Arc::clone(&parts.rules),
             metrics: Arc::clone(&parts.metrics),
             told: Outcomes::of(&parts.report),
+            again: parts.report.again.map(|wait| Instant::now() + wait),
         };
         tasks.spawn("reload", reloader.run(watch, hangups, asked, stop.clone()));
         Ok(Self(requests))
@@ -56,6 +58,8 @@ struct Reloader {
     rules: Arc<Runtime>,
     metrics: Arc<Metrics>,
     told: Outcomes,
+    /// When to look though nothing calls for it.
+    again: Option<Instant>,
 }
 
 impl Reloader {
@@ -67,6 +71,7 @@ impl Reloader {
         stop: CancellationToken,
     ) {
         loop {
+            let again = self.again;
             let answer = tokio::select! {
                 () = stop.cancelled() => return,
                 () = watch.changed() => None,
@@ -75,6 +80,7 @@ impl Reloader {
                     None
                 }
                 Some(answer) = asked.recv() => Some(answer),
+                () = tokio::time::sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => None,
             };
             let report = self.reload().await;
             if let Some(answer) = answer {
@@ -85,8 +91,9 @@ impl Reloader {
     }
 
     async fn reload(&mut self) -> Report {
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         let report = self.rules.reconcile().await;
+        self.again = report.again.map(|wait| Instant::now() + wait);
         self.metrics.reloaded(if report.is_clean() { "clean" } else { "refused" });
         if report.changed {
             tracing::info!(generation = report.generation, duration_ms = millis(started.elapsed()), "plugins reloaded");

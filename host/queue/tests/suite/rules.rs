@@ -20,7 +20,14 @@ fn slot(seconds: i64) -> RuleSlot {
 }
 
 fn offer(seconds: i64) -> Offer<RuleSlot> {
-    Offer { job: slot(seconds), origin: Origin::Cron, priority: Priority::new(1).unwrap(), delay: None, attempts: None }
+    Offer {
+        job: slot(seconds),
+        origin: Origin::Cron,
+        priority: Priority::new(1).unwrap(),
+        delay: None,
+        attempts: None,
+        ruled: false,
+    }
 }
 
 /// Work that notes every slot it was given.

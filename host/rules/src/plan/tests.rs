@@ -46,6 +46,7 @@ fn found(plugin: Result<FoundPlugin, Hinted>) -> Found {
     Found {
         dir: PathBuf::from("plugins"),
         bindings: FoundBindings::Read(file),
+        unbinds_in: Duration::ZERO,
         lock: Ok(None),
         plugins: [("p".to_owned(), plugin)].into(),
     }

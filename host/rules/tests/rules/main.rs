@@ -16,4 +16,5 @@ mod reloads;
 mod rollbacks;
 mod standard_library;
 mod support;
+mod unbinding;
 mod watching;

@@ -1,9 +1,12 @@
 //! What a start and a reload make of a directory: what is good is taken, what is not leaves the last good state alone.
 
 use std::fs;
+use std::time::Duration;
 
 use xnovu_domain::Verdict;
-use xnovu_rules::{BindingOutcome, BindingState, BrokenKind, FailurePolicy, OpenError, Rules, Runtime, Stamp, Subject};
+use xnovu_rules::{
+    BindingOutcome, BindingState, BrokenKind, FailurePolicy, OpenError, Rules, Runtime, RuntimeOptions, Stamp, Subject,
+};
 
 use crate::support::components::{contract, stub};
 use crate::support::{A, B, Plugins, broken, entry, event, guests, id, ruled};
@@ -127,7 +130,8 @@ async fn an_evaluation_under_way_keeps_what_it_began_with() {
 #[tokio::test]
 async fn whatever_vanishes_leaves_what_runs() {
     let plugins = dropping();
-    let (runtime, _) = plugins.open().await;
+    let options = RuntimeOptions { unbind_after: Duration::ZERO, ..plugins.options() };
+    let (runtime, _) = Runtime::open(options).await.unwrap();
     fs::remove_file(plugins.component_path("p")).unwrap();
     assert!(matches!(&runtime.reconcile().await.bindings[..], [(_, BindingOutcome::LastGood(..))]));
     dropped(&runtime, A).await;

@@ -164,7 +164,7 @@ impl Lane {
             Ruling::Unbound => {
                 span.set("verdict", "unbound");
                 self.admission.metrics.unbound(&self.enterprise, Stage::Admit);
-                self.let_in(&row, &job, None, None)
+                self.let_in(&row, &job, None, None, false)
             }
             Ruling::Ruled(ruled) => {
                 span.set("verdict", ruled.answer.word());
@@ -190,10 +190,12 @@ impl Lane {
 
     async fn follow(&self, row: &Notification, job: &JobId, verdict: Verdict, plugin: Option<String>) -> Admitted {
         match verdict {
-            Verdict::Deliver { priority } => self.let_in(row, job, priority, plugin),
+            Verdict::Deliver { priority } => self.let_in(row, job, priority, plugin, true),
             Verdict::Drop { reason } => self.turn_away(row, plugin, reason).await,
             // The worker refuses it and says so on the row.
-            Verdict::Defer { .. } if Details::of(row).deferrals >= DEFERRALS_MAX => self.let_in(row, job, None, plugin),
+            Verdict::Defer { .. } if Details::of(row).deferrals >= DEFERRALS_MAX => {
+                self.let_in(row, job, None, plugin, true)
+            }
             Verdict::Defer { until, reason } => self.put_off(row, plugin, until, reason).await,
         }
     }
@@ -204,11 +206,12 @@ impl Lane {
         job: &JobId,
         priority: Option<xnovu_domain::Priority>,
         plugin: Option<String>,
+        ruled: bool,
     ) -> Admitted {
         let origin = row.origin();
         let settings = self.admission.settings.of(&self.enterprise);
         let (priority, attempts) = (settings.priorities.of(origin, priority), Some(settings.attempts));
-        Admitted::Offer(Offer { job: job.clone(), origin, priority, delay: None, attempts }, plugin)
+        Admitted::Offer(Offer { job: job.clone(), origin, priority, delay: None, attempts, ruled }, plugin)
     }
 
     /// Writes a refusal. One that finds the row changed is forgotten: the change brings the row again.
@@ -254,14 +257,14 @@ impl Lane {
     /// that is too large goes to the worker, which settles it FAILED with its size.
     async fn despite(&self, row: &Notification, job: &JobId, broken: &Broken) -> Admitted {
         match (broken.kind, broken.applied_policy()) {
-            (BrokenKind::InputTooLarge { .. }, _) => self.let_in(row, job, None, None),
+            (BrokenKind::InputTooLarge { .. }, _) => self.let_in(row, job, None, None, true),
             (_, FailurePolicy::Hold) => {
                 let reason = broken.reason.clone();
                 tracing::debug!(enterprise_id = %self.enterprise, notification_id = %row.id, kind = broken.kind.word(), "why it is held");
                 self.admission.trail.tell(&self.enterprise, row.id, What::Held { reason });
                 Admitted::Held
             }
-            (_, FailurePolicy::Deliver) => self.let_in(row, job, None, None),
+            (_, FailurePolicy::Deliver) => self.let_in(row, job, None, None, true),
             (_, FailurePolicy::Drop) => {
                 let reason = Reason::from(format!("rules failed: {}", broken.reason));
                 self.turn_away(row, None, reason).await

@@ -35,6 +35,14 @@ struct SetRules(Box<Admit>);
 
 #[async_trait]
 impl Rules for SetRules {
+    fn knows_who_has_some(&self) -> bool {
+        true
+    }
+
+    fn binds(&self, _: &EnterpriseId) -> bool {
+        true
+    }
+
     async fn admit(&self, event: Event) -> Ruling<Verdict> {
         (self.0)(&event)
     }
@@ -94,22 +102,24 @@ impl Bench {
             gateway,
             trail: trail.clone(),
         };
-        let reaper = Reaper {
-            store: Arc::clone(&store) as _,
-            queue: Arc::clone(&queue) as _,
-            settings: Arc::clone(&settings),
-            trail: trail.clone(),
-            metrics: Arc::clone(&metrics),
-        };
         let (asked, seen_by_rules) = (Arc::new(Mutex::new(0)), Arc::clone(&standin));
         let counted = Arc::clone(&asked);
         let rules = SetRules(Box::new(move |event| {
             *counted.lock().unwrap() += 1;
             admit(event, &seen_by_rules)
         }));
+        let rules: Arc<dyn Rules> = Arc::new(rules);
+        let reaper = Reaper {
+            store: Arc::clone(&store) as _,
+            queue: Arc::clone(&queue) as _,
+            rules: Arc::clone(&rules),
+            settings: Arc::clone(&settings),
+            trail: trail.clone(),
+            metrics: Arc::clone(&metrics),
+        };
         let admission = Arc::new(Admission {
             store: Arc::clone(&store) as _,
-            rules: Arc::new(rules),
+            rules,
             queue: Arc::clone(&queue) as _,
             due: Arc::clone(&due),
             retractions: Arc::new(retractions),

@@ -36,7 +36,8 @@ pub(super) fn run(command: &ConfigCommand, layers: &Layers, output: Output) -> a
 }
 
 fn check(layers: &Layers, output: Output) -> anyhow::Result<ExitCode> {
-    let (Mistakes(mistakes), warnings) = config::check(layers);
+    let (Mistakes(mut mistakes), warnings) = config::check(layers);
+    mistakes.extend(config::require_bindings(layers).err().into_iter().flat_map(|Mistakes(more)| more));
     if output.json() {
         output.document(&json!({"ok": mistakes.is_empty(), "mistakes": mistakes, "warnings": warnings}))?;
     } else {

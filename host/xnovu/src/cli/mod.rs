@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
-use crate::config::{Config, Layers, Mistakes};
+use crate::config::{Config, Layers, Mistakes, require_bindings};
 use crate::telemetry::LogFormat;
 use output::{Format, Output};
 
@@ -145,6 +145,7 @@ fn settle(common: &CommonArgs, dev: bool, mut layers: Layers) -> anyhow::Result<
         layers.set_flag("DAEMON_LOG_LEVEL", Some("debug"));
     }
     let config = Config::read(&layers)?;
+    require_bindings(&layers)?;
     let format = if dev && config.log_format == LogFormat::Auto { LogFormat::Text } else { config.log_format };
     crate::telemetry::start(&config.log_level, format, output::is_watched(), layers.get("NO_COLOR").is_some());
     for warning in &config.warnings {

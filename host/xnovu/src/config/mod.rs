@@ -30,7 +30,7 @@ pub use document::{env_example, markdown};
 pub use enterprises::{EnterpriseSettings, Events, PerEnterprise};
 pub use layers::{Found, Layer, Layers, Origin};
 pub use mistakes::{Mistake, Mistakes};
-pub use read::{check, examine};
+pub use read::{check, examine, require_bindings};
 pub use relations::LEDGER_MARGIN;
 pub use secret::{Secret, SecretFiles};
 pub use settings::XNOVU_CONFIG_NAME as XNOVU_CONFIG;

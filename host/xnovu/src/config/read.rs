@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use xnovu_domain::{EnterpriseId, Priorities, Priority};
+use xnovu_rules::BINDINGS_FILE;
 
 use super::enterprises::{self, EnterpriseSettings, PerEnterprise};
 use super::layers::Found;
@@ -43,6 +44,24 @@ pub fn examine(layers: &Layers) -> (Config, Mistakes) {
     let Reader { mistakes, mut warnings, files, .. } = read;
     warnings.extend(relations::warnings(&config, layers));
     (Config { warnings, secret_files: files, ..config }, mistakes)
+}
+
+/// Demands of a plugins' directory that was named that it says who has rules: one that is not mounted, or mistyped, would let everything
+/// pass.
+///
+/// # Errors
+/// It holds no `bindings.toml`.
+pub fn require_bindings(layers: &Layers) -> Result<(), Mistakes> {
+    let mut read = Reader::new(layers);
+    if let Some(found) = layers.find(&s::XNOVU_PLUGINS) {
+        let file = PathBuf::from(&found.value).join(BINDINGS_FILE);
+        if !file.exists() {
+            let hint =
+                format!("mount the directory, or put an empty file there to send without rules: {}", file.display());
+            read.wrong(&found, format!("{} is not there", file.display()), &hint);
+        }
+    }
+    if read.mistakes.0.is_empty() { Ok(()) } else { Err(read.mistakes) }
 }
 
 /// The state directory. Any text is one.

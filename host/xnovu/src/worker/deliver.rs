@@ -34,7 +34,7 @@ impl Worker {
             Err(error) => return self.give_back(&claimed, OUTAGE_WAIT, format!("ledger: {error}")).await,
         };
         let mut span = self.trail.traces().span(&job.id, "decide");
-        let judgement = self.judge(&claimed.row, fixed.as_ref(), self.store.database_now()).await;
+        let judgement = self.judge(&claimed.row, job.data.ruled, fixed.as_ref(), self.store.database_now()).await;
         span.set("course", judgement.course.word());
         drop(span);
         self.follow(claimed, judgement, fixed, permit).await

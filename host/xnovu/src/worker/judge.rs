@@ -22,8 +22,14 @@ pub(crate) struct Judgement {
 }
 
 impl Worker {
-    /// Asks the rules, with what an earlier attempt has fixed if there was one.
-    pub(crate) async fn judge(&self, row: &Notification, fixed: Option<&SendRecord>, now: Micros) -> Judgement {
+    /// Asks the rules, with what an earlier attempt has fixed if there was one. `ruled`: whoever queued the job knew of some.
+    pub(crate) async fn judge(
+        &self,
+        row: &Notification,
+        ruled: bool,
+        fixed: Option<&SendRecord>,
+        now: Micros,
+    ) -> Judgement {
         // Part of it went out as the row stands, by no rules: rules that were bound or answer again since must not change the rest.
         if fixed.is_some_and(|record| record.is_touched() && record.plugin_digest.is_none()) {
             return Judgement { stamp: None, course: as_it_is(row) };
@@ -32,6 +38,12 @@ impl Worker {
         let event = Event::new(row.clone(), now);
         let pin = fixed.and_then(pin);
         match self.rules.decide(event, pin.as_ref()).await {
+            // Another directory, or one that is not mounted.
+            Ruling::Unbound if ruled && !self.rules.knows_who_has_some() => {
+                let reason = "it has rules where it was queued, and none here: give this worker the daemon's plugins (XNOVU_PLUGINS)";
+                tracing::error!(enterprise_id = %row.enterprise_id, notification_id = %row.id, "{reason}");
+                Judgement { stamp: None, course: Course::Hold(reason.to_owned()) }
+            }
             Ruling::Unbound => {
                 self.metrics.unbound(&row.enterprise_id, Stage::Transform);
                 Judgement { stamp: None, course: as_it_is(row) }

@@ -1,3 +1,5 @@
+use std::sync::atomic::Ordering;
+
 use serde_json::json;
 use xnovu_domain::{Details, Verdict};
 use xnovu_queue::{CallState, Outcome};
@@ -253,6 +255,23 @@ async fn what_was_partly_sent_as_it_stands_goes_on_as_it_stands_though_rules_ans
         assert_eq!(delivered.iter().map(|delivery| delivery.recipients.len()).sum::<usize>(), 150);
         assert!(delivered.iter().all(|delivery| delivery.payload.get("mapped").is_none()), "{delivered:?}");
     }
+}
+
+#[tokio::test]
+async fn what_has_rules_elsewhere_is_held_where_none_are_known_and_what_has_none_is_sent() {
+    let bench = Bench::new().await;
+    let (with, without) = (bench.insert(2, json!({})), bench.insert(2, json!({})));
+    bench.rules.1.store(false, Ordering::Relaxed);
+    let job = bench.job(with).await;
+    let outcome = bench.attempt_as(&job, 1, true).await;
+    assert!(is_later(&outcome), "{outcome:?}");
+    assert!(bench.raw(with)["error_details"]["hold"].as_str().unwrap().contains("XNOVU_PLUGINS"));
+    assert_eq!((bench.status(with).as_str(), bench.delivered().len()), ("PROCESSING", 0));
+    bench.attempt_as(&bench.job(without).await, 1, false).await;
+    assert_eq!((bench.status(without).as_str(), bench.delivered().len()), ("SENT", 1));
+    bench.rules.1.store(true, Ordering::Relaxed);
+    bench.attempt_as(&job, 1, true).await;
+    assert_eq!((bench.status(with).as_str(), bench.delivered().len()), ("SENT", 2), "it was unbound since");
 }
 
 #[tokio::test]

@@ -3,12 +3,13 @@
 
 mod hazards;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use xnovu_domain::{Event, JobId, Json, Message, Micros, Notification, Verdict};
+use xnovu_domain::{EnterpriseId, Event, JobId, Json, Message, Micros, Notification, Verdict};
 use xnovu_queue::{Identity, Job, JobOptions, Ledger, MemoryQueue, Offer, Outcome, Work};
 use xnovu_rules::{Broken, Decided, Digest, FailurePolicy, Grants, Pin, Ruled, Rules, Ruling, Stamp};
 use xnovu_standin::{Delivery, Faults, HttpFault, Options, Standin, StandinConfig};
@@ -28,11 +29,19 @@ const ENTERPRISE: &str = "11111111-1111-4111-8111-111111111111";
 
 type Decide = dyn Fn(&Event) -> Ruling<Decided> + Send + Sync;
 
-/// Rules whose answer the test sets.
-struct SetRules(Mutex<Box<Decide>>);
+/// Rules whose answer the test sets, and whether they know who has some.
+struct SetRules(Mutex<Box<Decide>>, AtomicBool);
 
 #[async_trait]
 impl Rules for SetRules {
+    fn knows_who_has_some(&self) -> bool {
+        self.1.load(Ordering::Relaxed)
+    }
+
+    fn binds(&self, _: &EnterpriseId) -> bool {
+        true
+    }
+
     async fn admit(&self, _: Event) -> Ruling<Verdict> {
         Ruling::Unbound
     }
@@ -104,7 +113,7 @@ impl Bench {
             gateway: Arc::clone(&gateway) as _,
             trail: trail.clone(),
         });
-        let rules = Arc::new(SetRules(Mutex::new(Box::new(|_| Ruling::Unbound))));
+        let rules = Arc::new(SetRules(Mutex::new(Box::new(|_| Ruling::Unbound)), AtomicBool::new(true)));
         let worker = Worker {
             store: Arc::clone(&store) as _,
             rules: Arc::clone(&rules) as _,
@@ -165,12 +174,18 @@ impl Bench {
 
     /// Performs one attempt.
     async fn attempt(&self, job: &JobId, attempt: u32) -> Outcome {
+        self.attempt_as(job, attempt, false).await
+    }
+
+    /// Performs one attempt at a job about which rules have a say, or none.
+    async fn attempt_as(&self, job: &JobId, attempt: u32, ruled: bool) -> Outcome {
         let offer = Offer {
             job: job.clone(),
             origin: xnovu_domain::Origin::Realtime,
             priority: xnovu_domain::Priority::MAX,
             delay: None,
             attempts: None,
+            ruled,
         };
         let data = JobId::data(&offer);
         let created = Micros::new(0);
