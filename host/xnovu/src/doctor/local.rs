@@ -15,7 +15,7 @@ use crate::config::Config;
 
 const CHECK: &str = "plugins";
 
-/// The findings. Tells whom a daemon with these settings would serve.
+/// The findings. Tells whom a daemon with these settings would serve, before those that are switched off are left out.
 pub(super) async fn examine(config: &Config, known: watch::Sender<Option<Vec<EnterpriseId>>>) -> Findings {
     let cache = match Cache::of(config) {
         Ok(cache) => cache,
@@ -27,26 +27,18 @@ pub(super) async fn examine(config: &Config, known: watch::Sender<Option<Vec<Ent
         }
     };
     let options = RuntimeOptions::new(&config.plugins, cache.path(), crate::parts::compiler());
-    let (rules, report) = match Runtime::open(options).await {
-        Ok(opened) => opened,
+    let opened = Runtime::open(options).await;
+    let mut findings = match &opened {
+        Ok((_, report)) => plugins(report),
         Err(error) => {
-            return vec![Finding::failed(
-                CHECK,
-                chain(&error),
-                "check XNOVU_PLUGINS, and that XNOVU_STATE_DIR can be written",
-            )];
+            vec![Finding::failed(CHECK, chain(error), "check XNOVU_PLUGINS, and that XNOVU_STATE_DIR can be written")]
         }
     };
-    let mut enterprises = config.enterprises.clone();
-    if enterprises.is_empty() {
-        enterprises = rules.snapshot().enterprises().cloned().collect();
-    }
-    let named = enterprises.len();
-    enterprises.retain(|enterprise| config.of(enterprise).enabled);
-    let mut findings = plugins(&report);
-    findings.push(served(named, enterprises.len()));
+    let bound = opened.ok().map(|(rules, _)| rules.snapshot().enterprises().cloned().collect());
+    let named = if config.enterprises.is_empty() { bound } else { Some(config.enterprises.clone()) };
+    findings.push(served(named.as_deref(), config));
     // Nobody may want to know any more.
-    let _ = known.send(Some(enterprises));
+    let _ = known.send(named);
     findings
 }
 
@@ -71,9 +63,14 @@ impl Cache {
     }
 }
 
-fn served(named: usize, enabled: usize) -> Finding {
+/// Of those that are named by the settings, else by the bindings. None: the bindings cannot be read.
+fn served(named: Option<&[EnterpriseId]>, config: &Config) -> Finding {
     let check = "enterprises";
-    match (named, enabled) {
+    let Some(named) = named else {
+        return Finding::not_checked(check, "the bindings, which name them, cannot be read");
+    };
+    let enabled = named.iter().filter(|enterprise| config.of(enterprise).enabled).count();
+    match (named.len(), enabled) {
         (0, _) => Finding::failed(
             check,
             "there is none to serve",
@@ -128,4 +125,26 @@ fn plugins(report: &Report) -> Findings {
         ));
     }
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Layer, Layers};
+    use crate::doctor::Verdict;
+
+    #[test]
+    fn nobody_to_serve_is_a_failure_and_bindings_that_cannot_be_read_are_none() {
+        let mut layers = Layers::default();
+        layers.set("ENT_off_ENABLED", "false", Layer::Environment);
+        let (config, _) = crate::config::examine(&layers);
+        let verdict = |ids: Option<&[&str]>| {
+            let ids = ids.map(|ids| ids.iter().map(|id| id.parse().unwrap()).collect::<Vec<EnterpriseId>>());
+            served(ids.as_deref(), &config).verdict
+        };
+        assert_eq!(verdict(None), Verdict::NotChecked);
+        assert_eq!(verdict(Some(&[])), Verdict::Failed);
+        assert_eq!(verdict(Some(&["off"])), Verdict::Failed);
+        assert_eq!(verdict(Some(&["off", "on"])), Verdict::Ok);
+    }
 }

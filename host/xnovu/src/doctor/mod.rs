@@ -91,7 +91,7 @@ impl Finding {
 /// What a part has found.
 type Findings = Vec<Finding>;
 
-/// Whom a daemon with these settings would serve; None until that is known, and for ever where it cannot be.
+/// Whom the settings or the bindings name; None until that is known, and for ever where it cannot be.
 type Served = watch::Receiver<Option<Vec<EnterpriseId>>>;
 
 /// Looks at everything that the settings let us look at, and tells what was found, part by part.

@@ -77,7 +77,7 @@ async fn of_enterprises(store: &Postgrest, config: &Config, mut served: Served) 
     enterprises.retain(|enterprise| config.of(enterprise).enabled);
     if enterprises.is_empty() {
         return ["workflows", ANOTHER_SENDER]
-            .map(|check| Finding::not_checked(check, "which enterprises are served is not known"))
+            .map(|check| Finding::not_checked(check, "no enterprise is known to be served"))
             .into();
     }
     let some = &enterprises[..enterprises.len().min(ENTERPRISES_LOOKED_AT)];
