@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::time::MissedTickBehavior;
 use xnovu_domain::{Event, Micros};
-use xnovu_rules::{ChildCompiler, Compiler, Rules, Ruling, Runtime, RuntimeOptions};
+use xnovu_rules::{BrokenKind, ChildCompiler, Compiler, RetryWaits, Rules, Ruling, Runtime, RuntimeOptions};
 
 const HONEST: &str = "11111111-1111-4111-8111-111111111111";
 const ATTACKER: &str = "22222222-2222-4222-8222-222222222222";
@@ -66,7 +66,10 @@ async fn open(dir: &Path, wasm: &[u8], config: &str, limits: &str) -> Arc<Runtim
     let bindings = entry(HONEST, "wall_ms = 10_000", "{}") + &entry(ATTACKER, limits, config);
     fs::write(dir.join("plugins/bindings.toml"), bindings).unwrap();
     let compiler = Compiler::Child(ChildCompiler::new(env!("CARGO_BIN_EXE_xnovu-rules-compiler"), [""; 0]));
-    let options = RuntimeOptions::new(dir.join("plugins"), dir.join("state/compiled"), compiler);
+    // The breaker would end the attack; here it is to go on.
+    let retry = RetryWaits { first: Duration::ZERO, longest: Duration::ZERO };
+    let options =
+        RuntimeOptions { retry, ..RuntimeOptions::new(dir.join("plugins"), dir.join("state/compiled"), compiler) };
     let (runtime, report) = Runtime::open(options).await.unwrap();
     assert!(report.is_clean(), "{report}");
     Arc::new(runtime)
@@ -79,8 +82,11 @@ async fn beside(what: &str, runtime: &Arc<Runtime>) {
         let (runtime, stop, attacks) = (runtime.clone(), stop.clone(), attacks.clone());
         let attack = async move {
             while !stop.load(Ordering::Relaxed) {
-                drop(runtime.decide(event(ATTACKER), None).await);
-                attacks.fetch_add(1, Ordering::Relaxed);
+                match runtime.decide(event(ATTACKER), None).await {
+                    // Rules that fail rest, and whoever asks does too: the daemon holds what it has for seconds.
+                    Ruling::Broken(broken) if broken.kind == BrokenKind::Suspended => tokio::time::sleep(PAUSE).await,
+                    _ => drop(attacks.fetch_add(1, Ordering::Relaxed)),
+                }
             }
         };
         attackers.push(task(attack));

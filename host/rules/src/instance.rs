@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use wasmtime::{Store, WasmBacktrace};
+use wasmtime::{Store, Trap, WasmBacktrace};
 use xnovu_domain::{Event, Micros, Verdict};
 
 use crate::bindings::contract;
@@ -146,8 +146,10 @@ pub(crate) fn rehearse(engine: &Engine, prepared: &Prepared) -> Result<(), Rehea
         Ok(_) => Ok(()),
         // Memory is the binding's to grant: the check of its config shows whether that is enough.
         Err(_) if store.data().meter.refused() => Ok(()),
-        // Only code has a trace.
-        Err(error) if error.is::<WasmBacktrace>() => Err(Rehearsed::Ended(Fault::of(&error, &limits, false, None))),
+        // Only code traps or has a trace.
+        Err(error) if error.is::<Trap>() || error.is::<WasmBacktrace>() => {
+            Err(Rehearsed::Ended(Fault::of(&error, &limits, false, None)))
+        }
         Err(error) => Err(Rehearsed::Unfit(error)),
     }
 }

@@ -325,6 +325,15 @@ fn bombs() -> Vec<Attack> {
         bomb("bomb-of-one-function", "One function of sixty thousand branches that meet again.", || {
             bombs::branches(1, 60_000)
         }),
+        Attack {
+            limits: "component_bytes = 67_108_864",
+            ..made(
+                "huge-body",
+                "One function of 15 MB, where the operator allows a component of that size.",
+                || bombs::body(15 << 20),
+                refused("function body size count exceeds limit of 7654321"),
+            )
+        },
         made(
             "sparse-modules",
             "Brings along four modules whose few bytes of data lie 15 MiB apart.",

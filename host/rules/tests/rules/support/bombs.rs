@@ -23,6 +23,14 @@ pub(crate) fn functions(count: u32) -> Vec<u8> {
     with_module(&of_functions(&vec![function; count as usize]))
 }
 
+/// A component that brings along one function of that many bytes, each an instruction that does nothing.
+pub(crate) fn body(bytes: usize) -> Vec<u8> {
+    let mut function = Function::new([]);
+    function.raw(std::iter::repeat_n(1, bytes));
+    function.instruction(&Instruction::LocalGet(0)).instruction(&Instruction::End);
+    with_module(&of_functions(&[function]))
+}
+
 /// A component that brings along a function of blocks within blocks, that many deep.
 pub(crate) fn blocks(depth: u32) -> Vec<u8> {
     let mut function = Function::new([]);
