@@ -58,7 +58,7 @@ async fn the_operators_page_does_what_it_says() {
     let _cleared = Cleared(house.dir().join(".xnovu"));
     let page = Page::of(&house, "docs/operate.md", free_port()).replacing("3002", free_port());
     let counts = page.run().await;
-    assert_eq!(counts, Counts { run: 12, not_run: 1 });
+    assert_eq!(counts, Counts { run: 14, not_run: 1 });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -118,6 +118,39 @@ async fn workers_are_listed_with_what_they_do_also_those_of_other_state_director
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn daemon_and_worker_live_while_redis_is_away_and_cannot_work() {
+    let redis = RedisServer::start().await;
+    let house = House::on(&redis).await;
+    let live = ["daemon", "worker"].map(|verb| [verb, "status", "--live"]);
+    for verb in live {
+        let ran = house.run(&verb).await;
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.stderr.contains("runs with the state directory") && ran.stderr.contains("hint:"), "{ran:?}");
+    }
+    let (daemon, worker) = (house.daemon(), house.worker());
+    for verb in ["daemon", "worker"] {
+        until_within(PATIENCE, "it is well", async || {
+            let ran = house.run(&[verb, "status"]).await;
+            if ran.code == Some(0) { Ok(()) } else { Err(format!("{ran:?}")) }
+        })
+        .await;
+    }
+    drop(redis);
+    for verb in ["daemon", "worker"] {
+        until_within(PATIENCE, "it tells of the lost queue", async || {
+            let ran = house.run(&[verb, "status"]).await;
+            if ran.code == Some(1) && ran.stdout.contains("queue") { Ok(()) } else { Err(format!("{ran:?}")) }
+        })
+        .await;
+        let ran = house.run(&[verb, "status", "--live"]).await.succeeded();
+        assert!(ran.stdout.contains("alive"), "{ran:?}");
+        let ran = house.run(&[verb, "status", "--live", "--output", "json"]).await.succeeded();
+        assert!(ran.stdout.contains("alive"), "{ran:?}");
+    }
+    drop((daemon, worker));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_is_stopped_by_the_first_letters_of_its_name_after_what_is_under_way() {
     let redis = RedisServer::start().await;
     let house = House::on(&redis).await;

@@ -29,7 +29,7 @@ pub(super) enum WorkerCommand {
     /// Show every worker of this Redis, also those of other machines.
     List,
     /// Say how the workers of this state directory are; exit code 1 where none runs or one is not well.
-    Status,
+    Status(status::StatusArgs),
     /// Let workers end what is under way, and wait for that.
     Stop(stop::StopArgs),
 }
@@ -59,7 +59,7 @@ pub(super) async fn run(command: WorkerCommand, layers: Layers, output: Output) 
         WorkerCommand::Start(args) => start(args, layers, output).await,
         WorkerCommand::Scale(args) => scale::run(args, layers, output).await,
         WorkerCommand::List => list::run(&layers, output).await,
-        WorkerCommand::Status => status::run(&layers, output).await,
+        WorkerCommand::Status(args) => status::run(&args, &layers, output).await,
         WorkerCommand::Stop(args) => stop::run(args, &layers, output).await,
     }
 }

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use clap::Args;
 use serde_json::{Value, json};
 
 use super::super::output::Output;
@@ -12,8 +13,19 @@ use crate::config::{Layers, state_dir};
 use crate::control::routes::Status;
 use crate::control::{Client, ControlError, Role, StateDir};
 
-pub(super) async fn status(layers: &Layers, output: Output) -> anyhow::Result<ExitCode> {
+#[derive(Args)]
+pub(super) struct StatusArgs {
+    /// Ask only whether it lives, as a container's health check should: an outage of Redis or Supabase, which a restart does not mend, is
+    /// no failure
+    #[arg(long)]
+    live: bool,
+}
+
+pub(super) async fn status(args: &StatusArgs, layers: &Layers, output: Output) -> anyhow::Result<ExitCode> {
     let state = StateDir::at(&state_dir(layers))?;
+    if args.live {
+        return live(&state, output).await;
+    }
     let asked = async {
         let client = Client::of(&state, &Role::Daemon)?;
         Ok::<_, ControlError>((client.get::<Status>("/admin/status").await?, client.look("/health/detailed").await?))
@@ -29,6 +41,30 @@ pub(super) async fn status(layers: &Layers, output: Output) -> anyhow::Result<Ex
         tell_status(&process, &health, output);
     }
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn live(state: &StateDir, output: Output) -> anyhow::Result<ExitCode> {
+    let asked = async { Client::of(state, &Role::Daemon)?.text("/livez").await };
+    let (alive, words) = match asked.await {
+        Err(error) if output.json() => return Ok(told_unreachable(&error, output)),
+        asked => asked?,
+    };
+    if output.json() {
+        output.line(&format!("{:#}", json!({"running": true, "alive": alive, "reason": reason(alive, &words)})));
+    } else {
+        output.line(&told_alive(alive, &words));
+    }
+    Ok(if alive { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Why a process does not live; null where it does.
+fn reason(alive: bool, words: &str) -> Value {
+    if alive { Value::Null } else { words.trim().into() }
+}
+
+/// What `/livez` says, for a person.
+fn told_alive(alive: bool, words: &str) -> String {
+    if alive { "alive".to_owned() } else { format!("not alive, only a restart mends it: {}", words.trim()) }
 }
 
 pub(super) async fn health(layers: &Layers, output: Output) -> anyhow::Result<ExitCode> {

@@ -33,7 +33,7 @@ enum Verb {
     /// Start the daemon, in the foreground unless --detach is given.
     Start(StartArgs),
     /// Say in a few lines how the running daemon is; exit code 1 when it is unhealthy or not to be reached.
-    Status,
+    Status(ask::StatusArgs),
     /// Say everything the running daemon knows of its health; exit codes as of status.
     Health,
     /// Stop the running daemon and wait until what was under way has ended.
@@ -85,7 +85,7 @@ pub(super) async fn run(command: DaemonCommand, layers: Layers, output: Output) 
     match command.verb {
         None => start::start(command.start, layers, output).await,
         Some(Verb::Start(args)) => start::start(args, layers, output).await,
-        Some(Verb::Status) => ask::status(&layers, output).await,
+        Some(Verb::Status(args)) => ask::status(&args, &layers, output).await,
         Some(Verb::Health) => ask::health(&layers, output).await,
         Some(Verb::Stop(args)) => stop::stop(&args, &layers, output).await,
         Some(Verb::Restart(args)) => restart::restart(args, layers, output).await,

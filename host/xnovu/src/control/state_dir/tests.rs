@@ -118,6 +118,17 @@ fn everything_is_for_its_owner_alone() {
 }
 
 #[test]
+fn a_directory_below_one_that_everybody_may_write_to_is_made_for_its_owner_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    // As /tmp is, and any tmpfs that a container gets.
+    fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    assert!(matches!(StateDir::at(parent.path()).unwrap().create(), Err(ControlError::Exposed { .. })));
+    let below = StateDir::at(&parent.path().join("xnovu")).unwrap();
+    below.create().unwrap();
+    assert_eq!(mode(below.path()), 0o700);
+}
+
+#[test]
 fn a_directory_that_everybody_may_write_to_is_refused() {
     let (_dir, state) = state();
     state.create().unwrap();
