@@ -150,9 +150,9 @@ impl Stage {
     }
 }
 
-/// As in earnest, but for the memory of the compiler.
+/// As in earnest, but for the compiler: it ends by its memory, however slow the machine is.
 fn options(plugins: &Plugins) -> RuntimeOptions {
-    let limits = CompileLimits { memory_bytes: COMPILER_BYTES, wall_s: 600, ..CompileLimits::default() };
+    let limits = CompileLimits { memory_bytes: COMPILER_BYTES, cpu_s: 300, wall_s: 1200 };
     RuntimeOptions { compiler: Compiler::Child(child_compiler(limits)), ..plugins.options() }
 }
 
