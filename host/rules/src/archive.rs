@@ -47,11 +47,17 @@ impl Archive {
         Ok(archive)
     }
 
-    /// Keeps a component, as the one of its plugin used last.
+    /// Keeps a component, as the one of its plugin used last. Its bytes are asked for where they are not there yet.
     ///
     /// # Errors
     /// The disk is full or was made read-only.
-    pub(crate) fn keep_component(&self, plugin: &str, version: &str, digest: Digest, wasm: &[u8]) -> io::Result<()> {
+    pub(crate) fn keep_component(
+        &self,
+        plugin: &str,
+        version: &str,
+        digest: Digest,
+        wasm: impl FnOnce() -> io::Result<Vec<u8>>,
+    ) -> io::Result<()> {
         keep(&self.components.join(plugin), &format!("{digest}_{version}.wasm"), wasm)
     }
 
@@ -60,7 +66,7 @@ impl Archive {
     /// # Errors
     /// As [`Archive::keep_component`].
     pub(crate) fn keep_config(&self, subject: &Subject, config: &Config) -> io::Result<()> {
-        keep(&self.config_dir(subject), &format!("{}.json", config.hash()), config.json().as_bytes())
+        keep(&self.config_dir(subject), &format!("{}.json", config.hash()), || Ok(config.json().into()))
     }
 
     /// The component of that digest, of whichever plugin.
@@ -140,13 +146,13 @@ fn dir_name(subject: &Subject) -> &str {
     }
 }
 
-fn keep(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    private_file::create_dir(dir)?;
+fn keep(dir: &Path, name: &str, bytes: impl FnOnce() -> io::Result<Vec<u8>>) -> io::Result<()> {
     let path = dir.join(name);
-    match File::options().write(true).open(&path) {
-        Ok(file) => file.set_modified(clock::now())?,
-        Err(_) => private_file::replace(&path, &[bytes])?,
+    if let Ok(file) = File::options().write(true).open(&path) {
+        return file.set_modified(clock::now());
     }
+    private_file::create_dir(dir)?;
+    private_file::replace(&path, &[&bytes()?])?;
     remove_least_recent(dir)
 }
 
@@ -173,7 +179,7 @@ mod tests {
 
     fn keep_aged(archive: &Archive, wasm: &[u8], age_s: u64) -> Digest {
         let digest = Digest::of(wasm);
-        archive.keep_component("p", "1.0.0", digest, wasm).unwrap();
+        archive.keep_component("p", "1.0.0", digest, || Ok(wasm.to_vec())).unwrap();
         let path = archive.components.join("p").join(format!("{digest}_1.0.0.wasm"));
         let file = File::options().write(true).open(path).unwrap();
         file.set_modified(clock::now() - Duration::from_secs(age_s)).unwrap();
@@ -184,7 +190,7 @@ mod tests {
     fn what_was_kept_is_found_by_digest() {
         let (_dir, archive) = archive();
         let digest = Digest::of(b"wasm");
-        archive.keep_component("p", "1.2.3-rc.1+b_2", digest, b"wasm").unwrap();
+        archive.keep_component("p", "1.2.3-rc.1+b_2", digest, || Ok(b"wasm".to_vec())).unwrap();
         let want =
             KeptComponent { plugin: "p".to_owned(), version: "1.2.3-rc.1+b_2".to_owned(), wasm: b"wasm".to_vec() };
         assert_eq!(archive.component(digest), Some(want));
@@ -196,7 +202,7 @@ mod tests {
     fn the_least_recent_of_five_is_removed() {
         let (_dir, archive) = archive();
         let old: Vec<_> = (0_u8..4).map(|n| keep_aged(&archive, &[n], 100 - u64::from(n))).collect();
-        archive.keep_component("p", "1.0.0", old[0], &[0]).unwrap();
+        archive.keep_component("p", "1.0.0", old[0], || unreachable!("it is there")).unwrap();
         let new = keep_aged(&archive, b"new", 0);
         for (digest, kept) in [(old[0], true), (old[1], false), (old[2], true), (old[3], true), (new, true)] {
             assert_eq!(archive.component(digest).is_some(), kept, "{digest}");

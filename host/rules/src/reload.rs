@@ -4,9 +4,11 @@
 //! every subject that is bound, either something runs, or the reason why not stands there. Takes as long as compiling takes, so it
 //! never runs on a thread that others need.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
+
+use semver::Version;
 
 use crate::archive::Archive;
 use crate::bindings_file::{Entry, Subject};
@@ -14,10 +16,10 @@ use crate::lock_file::{self, Rolled};
 use crate::plan::{BindingStep, Loaded, Plan, PluginStep, plan};
 use crate::report::{BindingOutcome, Hinted, PluginOutcome, Report};
 use crate::ruling::guest_words;
-use crate::sandbox::{LoadError, Sandbox};
+use crate::sandbox::{Image, LoadError, Sandbox};
 use crate::scan::{Found, FoundBindings, FoundPlugin, build_hint};
 use crate::set::{Bound, Plugin, Running, Set};
-use crate::{BindingState, Pin, Stamp, pinned, rehearsal};
+use crate::{BindingState, Digest, Pin, Stamp, pinned, rehearsal, threads};
 
 /// What a reload works with.
 #[derive(Clone, Copy)]
@@ -25,23 +27,27 @@ pub(crate) struct Means<'a> {
     pub(crate) sandbox: &'a Sandbox,
     pub(crate) archive: &'a Archive,
     /// Whether what ran for a subject failed too often to be gone back to.
-    pub(crate) failing: &'a dyn Fn(&Subject, &Pin) -> bool,
+    pub(crate) failing: &'a (dyn Fn(&Subject, &Pin) -> bool + Sync),
 }
 
 /// Makes the next set.
 pub(crate) fn reload(means: Means<'_>, before: &Set, found: &Found) -> (Set, Report) {
     let Plan { plugins, bindings, lock, notes, again } = plan(&before.loaded(), found);
-    let mut reload = Reload { means, before, found, usable: BTreeMap::new(), after: Set::default() };
+    let (usable, after) = (BTreeMap::new(), Set::default());
+    let mut reload = Reload { means, before, found, compiled: HashMap::new(), usable, after };
     reload.after.refused = before.refused.clone();
     reload.after.lock = lock;
     reload.after.informed = before.informed || matches!(found.bindings, FoundBindings::Read(_));
     let mut report = Report { notes, again, ..Report::default() };
+    reload.find_compiled(&plugins);
     for (name, step) in plugins {
         let outcome = reload.plugin(&name, step);
         report.plugins.push((name, outcome));
     }
-    for (subject, step) in bindings {
-        let outcome = reload.binding(&subject, step);
+    let bindings: Vec<_> = bindings.into_iter().collect();
+    let bound = threads::each("rules-bind", &bindings, |(subject, step)| reload.bound(subject, step));
+    for ((subject, step), bound) in bindings.into_iter().zip(bound) {
+        let outcome = reload.binding(&subject, step, bound);
         report.bindings.push((subject, outcome));
     }
     let Reload { mut after, .. } = reload;
@@ -56,12 +62,25 @@ struct Reload<'a> {
     means: Means<'a>,
     before: &'a Set,
     found: &'a Found,
+    /// What was compiled before, of what is to be loaded.
+    compiled: HashMap<Digest, Result<Arc<Image>, LoadError>>,
     /// What lies on disk, loaded, or why it is not.
     usable: BTreeMap<String, Result<Arc<Plugin>, Hinted>>,
     after: Set,
 }
 
 impl Reload<'_> {
+    /// Finds what is to be loaded and was compiled before. It is read by several threads at once, so that a start with a thousand plugins
+    /// takes no longer than it must.
+    fn find_compiled(&mut self, plugins: &BTreeMap<String, PluginStep>) {
+        let load = plugins.iter().filter(|(_, step)| **step == PluginStep::Load);
+        let found = load.filter_map(|(name, _)| self.found.plugins.get(name)?.as_ref().ok());
+        let digests: BTreeSet<_> = found.map(|plugin| plugin.component.digest).collect();
+        let digests: Vec<_> = digests.into_iter().collect();
+        let images = threads::each("rules-load", &digests, |digest| self.means.sandbox.known(*digest));
+        self.compiled = digests.into_iter().zip(images).filter_map(|(digest, image)| Some((digest, image?))).collect();
+    }
+
     fn plugin(&mut self, name: &str, step: PluginStep) -> PluginOutcome {
         let last = self.before.plugins.get(name);
         let usable = match (step, last) {
@@ -88,11 +107,20 @@ impl Reload<'_> {
             Some(found) => found.as_ref().map_err(Clone::clone)?,
             None => return Err(Hinted::new("it is not there")),
         };
-        let wasm = found.component.read()?;
-        let image = self.means.sandbox.load(&wasm).map_err(|error| self.refuse(name, found, &error))?;
+        let component = &found.component;
+        let sandbox = self.means.sandbox;
+        let image = match self.compiled.get(&component.digest).cloned() {
+            Some(image) => image,
+            // Another plugin with the same component may have been compiled a moment ago.
+            None => match sandbox.in_use(component.digest) {
+                Some(image) => Ok(image),
+                None => sandbox.load_new(component.digest, &component.read()?),
+            },
+        };
+        let image = image.map_err(|error| self.refuse(name, found, &error))?;
         let version = found.manifest.version.clone();
-        if let Err(error) = self.means.archive.keep_component(name, &version.to_string(), found.component.digest, &wasm)
-        {
+        let wasm = || component.read().map_err(|why| io::Error::other(why.reason));
+        if let Err(error) = self.means.archive.keep_component(name, &version.to_string(), component.digest, wasm) {
             tracing::warn!(plugin = name, %error, "a component could not be kept for retries after the next reload");
         }
         Ok(Arc::new(Plugin { name: name.to_owned(), version, image }))
@@ -107,7 +135,20 @@ impl Reload<'_> {
         why
     }
 
-    fn binding(&mut self, subject: &Subject, step: BindingStep) -> BindingOutcome {
+    /// What is to be bound, bound; None for every other step.
+    fn bound(&self, subject: &Subject, step: &BindingStep) -> Option<Result<Bound, Hinted>> {
+        match step {
+            BindingStep::Bind(entry) => Some(self.bind(subject, entry)),
+            BindingStep::Keep | BindingStep::Roll(_) | BindingStep::Fall { .. } => None,
+        }
+    }
+
+    fn binding(
+        &mut self,
+        subject: &Subject,
+        step: BindingStep,
+        bound: Option<Result<Bound, Hinted>>,
+    ) -> BindingOutcome {
         let before = self.before.bindings.get(subject);
         let bound = match (step, before.and_then(|bound| bound.running.clone())) {
             (BindingStep::Keep, Some(running)) => {
@@ -117,7 +158,8 @@ impl Reload<'_> {
             // A plan keeps only what runs.
             (BindingStep::Keep, None) => Err((String::new(), None, Hinted::new("it does not run"))),
             (BindingStep::Bind(entry), _) => {
-                self.bind(subject, &entry).map_err(|why| (entry.plugin.clone(), Some(entry), why))
+                let bound = bound.unwrap_or_else(|| self.bind(subject, &entry));
+                bound.map_err(|why| (entry.plugin.clone(), Some(entry), why))
             }
             (BindingStep::Roll(rolled), _) => return self.roll(subject, &rolled),
             (BindingStep::Fall { plugin, entry, why }, _) => Err((plugin, entry, why)),
@@ -285,16 +327,13 @@ impl Reload<'_> {
 impl Set {
     /// What a plan needs to know of this set.
     fn loaded(&self) -> Loaded {
-        let identity = |plugin: &Plugin| (plugin.version.clone(), plugin.image.digest());
+        let owned = |(version, digest): (&Version, Digest)| (version.clone(), digest);
         let bindings = self.bindings.iter().map(|(subject, bound)| {
-            let running = bound.running.as_ref().map(|Running { plugin, entry, .. }| {
-                let (version, digest) = identity(plugin);
-                (entry.clone(), version, digest)
-            });
+            let running = bound.loaded().map(|(entry, (version, digest))| (entry.clone(), version.clone(), digest));
             (subject.clone(), running)
         });
         Loaded {
-            plugins: self.plugins.iter().map(|(name, plugin)| (name.clone(), identity(plugin))).collect(),
+            plugins: self.plugins.iter().map(|(name, plugin)| (name.clone(), owned(identity(plugin)))).collect(),
             bindings: bindings.collect(),
             refused: self.refused.clone(),
             lock: self.lock.clone(),
@@ -302,8 +341,21 @@ impl Set {
     }
 
     fn same_as(&self, other: &Self) -> bool {
-        let (ours, theirs) = (self.loaded(), other.loaded());
-        let states = self.bindings.values().map(|it| &it.binding).eq(other.bindings.values().map(|it| &it.binding));
-        states && ours.plugins == theirs.plugins && ours.bindings == theirs.bindings && ours.lock == theirs.lock
+        let plugins = self.plugins.iter().map(|(name, plugin)| (name, identity(plugin)));
+        let bindings = self.bindings.iter().map(|(subject, bound)| (subject, &bound.binding, bound.loaded()));
+        plugins.eq(other.plugins.iter().map(|(name, plugin)| (name, identity(plugin))))
+            && bindings.eq(other.bindings.iter().map(|(subject, bound)| (subject, &bound.binding, bound.loaded())))
+            && self.lock == other.lock
     }
+}
+
+impl Bound {
+    /// What a plan needs to know of what runs for it.
+    fn loaded(&self) -> Option<(&Entry, (&Version, Digest))> {
+        self.running.as_ref().map(|Running { plugin, entry, .. }| (entry, identity(plugin)))
+    }
+}
+
+fn identity(plugin: &Plugin) -> (&Version, Digest) {
+    (&plugin.version, plugin.image.digest())
 }

@@ -27,7 +27,7 @@ use crate::pool::Pool;
 use crate::reload::{Means, reload};
 use crate::report::{Hinted, Report};
 use crate::sandbox::{LoadError, Sandbox, SandboxError};
-use crate::scan::{FoundBindings, Scanner, scan_bindings};
+use crate::scan::{Found, FoundBindings, Scanner};
 use crate::set::{Bound, Set};
 use crate::standing::{self, Standing, State};
 use crate::trial::Trial;
@@ -118,11 +118,8 @@ impl Runtime {
     /// # Errors
     /// Rules cannot run at all, or `bindings.toml` is there and cannot be read.
     pub async fn open(options: RuntimeOptions) -> Result<(Self, Report), OpenError> {
-        if let FoundBindings::Unreadable(why) = scan_bindings(&options.plugins_dir, &options.limits) {
-            return Err(OpenError::Bindings(why));
-        }
         let known = Known::at(&options.cache_dir);
-        let inner = Inner {
+        let inner = Arc::new(Inner {
             sandbox: Arc::new(Sandbox::open(&options.cache_dir, options.compiler.clone(), options.threads)?),
             archive: Archive::open(&options.cache_dir)?,
             set: ArcSwap::from_pointee(Set::held(known.subjects()?)),
@@ -133,11 +130,11 @@ impl Runtime {
             publishing: Mutex::default(),
             scanner: Mutex::new(Scanner::new(options.unbind_after)),
             options,
-        };
+        });
         let pool = Pool::start(inner.options.threads)?;
-        let runtime = Self { inner: Arc::new(inner), pool };
-        let report = runtime.reconcile().await;
-        Ok((runtime, report))
+        let theirs = inner.clone();
+        let report = threads::aside("rules-reload", move || theirs.load_first()).await??;
+        Ok((Self { inner, pool }, report))
     }
 
     /// Brings what is loaded in line with what lies in the directory. What cannot be loaded leaves what runs alone. May be called
@@ -247,29 +244,50 @@ impl Rules for Runtime {
 }
 
 impl Inner {
-    fn reconcile(&self) -> Report {
+    /// The first reload. It alone fails where nobody knows whom the bindings bind: later ones leave what runs alone.
+    fn load_first(&self) -> Result<Report, OpenError> {
         let mut scanner = self.scanner.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.set.load_full();
+        let found = scanner.scan(&self.options.plugins_dir, &self.options.limits);
+        if let FoundBindings::Unreadable(why) = found.bindings {
+            return Err(OpenError::Bindings(why));
+        }
+        Ok(self.replace(before, &found).unwrap_or_else(|| self.reconcile_with(&mut scanner)))
+    }
+
+    fn reconcile(&self) -> Report {
+        self.reconcile_with(&mut self.scanner.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn reconcile_with(&self, scanner: &mut Scanner) -> Report {
         loop {
             let before = self.set.load_full();
             let found = scanner.scan(&self.options.plugins_dir, &self.options.limits);
-            let failing = |subject: &Subject, pin: &Pin| {
-                self.breakers.open().iter().any(|open| open.subject == *subject && open.pin == *pin)
-            };
-            let means = Means { sandbox: &self.sandbox, archive: &self.archive, failing: &failing };
-            let (after, report) = reload(means, &before, &found);
-            let after = Arc::new(after);
-            if !self.publish(&before, &after) {
-                // Somebody rolled back meanwhile: what was compiled is there, and the rest is decided anew.
-                continue;
+            // None: somebody rolled back meanwhile. What was compiled is there, and the rest is decided anew.
+            if let Some(report) = self.replace(before, &found) {
+                return report;
             }
-            drop(before);
-            if report.changed {
-                self.remember(&after);
-                let kept = self.archive.digests();
-                self.sandbox.tidy(|digest| kept.contains(&digest) || after.holds(digest));
-            }
-            return report;
         }
+    }
+
+    /// Puts what was found in force; None where what it was to replace is no longer in force. What was found must be no older than that.
+    fn replace(&self, before: Arc<Set>, found: &Found) -> Option<Report> {
+        let failing = |subject: &Subject, pin: &Pin| {
+            self.breakers.open().iter().any(|open| open.subject == *subject && open.pin == *pin)
+        };
+        let means = Means { sandbox: &self.sandbox, archive: &self.archive, failing: &failing };
+        let (after, report) = reload(means, &before, found);
+        let after = Arc::new(after);
+        if !self.publish(&before, &after) {
+            return None;
+        }
+        drop(before);
+        if report.changed {
+            self.remember(&after);
+            let kept = self.archive.digests();
+            self.sandbox.tidy(|digest| kept.contains(&digest) || after.holds(digest));
+        }
+        Some(report)
     }
 
     /// Puts a set in the place of the one it was made from; false where that is no longer in force.

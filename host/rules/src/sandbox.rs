@@ -127,19 +127,31 @@ impl Sandbox {
     /// The component is refused.
     pub(crate) fn load(&self, wasm: &[u8]) -> Result<Arc<Image>, LoadError> {
         let digest = Digest::of(wasm);
+        self.known(digest).unwrap_or_else(|| self.load_new(digest, wasm))
+    }
+
+    /// The image of a component that was checked and compiled before: the one in use, or the cached one. Its bytes are not needed.
+    pub(crate) fn known(&self, digest: Digest) -> Option<Result<Arc<Image>, LoadError>> {
         if let Some(image) = self.in_use(digest) {
-            return Ok(image);
+            return Some(Ok(image));
         }
-        let found = self.artifacts.find(&self.engine, digest);
-        let cached = found.is_some();
-        let prepared = match found {
-            Some(component) => self.link(&component)?,
-            None => self.make(digest, wasm)?,
-        };
+        let component = self.artifacts.find(&self.engine, digest)?;
+        Some(self.link(&component).map(|prepared| self.hold(digest, prepared, true)))
+    }
+
+    /// The image of a component that is not known yet, under the digest of its bytes.
+    ///
+    /// # Errors
+    /// The component is refused.
+    pub(crate) fn load_new(&self, digest: Digest, wasm: &[u8]) -> Result<Arc<Image>, LoadError> {
+        self.make(digest, wasm).map(|prepared| self.hold(digest, prepared, false))
+    }
+
+    fn hold(&self, digest: Digest, prepared: Prepared, cached: bool) -> Arc<Image> {
         tracing::debug!(%digest, cached, "component loaded");
         let image = Arc::new(Image { digest, prepared });
         self.images().insert(digest, Arc::downgrade(&image));
-        Ok(image)
+        image
     }
 
     /// Checks and compiles a component, and keeps its code.

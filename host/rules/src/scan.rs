@@ -16,7 +16,7 @@ use crate::manifest::{MANIFEST_FILE, Manifest, is_plugin_name};
 use crate::mistake::Mistake;
 use crate::report::Hinted;
 use crate::stat::FileStamp;
-use crate::{Digest, Limits, clock};
+use crate::{Digest, Limits, clock, threads};
 
 /// Largest component read at all, in bytes. Bindings have limits of their own below it.
 const COMPONENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -95,6 +95,7 @@ pub(crate) struct Scanner {
 }
 
 /// A plugin as it was read, with the stamps its files had.
+#[derive(Clone)]
 struct Known {
     stamps: [FileStamp; 2],
     plugin: FoundPlugin,
@@ -107,12 +108,14 @@ impl Scanner {
 
     /// Reads the directory. Whatever cannot be read is part of what is found.
     pub(crate) fn scan(&mut self, dir: &Path, defaults: &Limits) -> Found {
+        let names = plugin_names(dir);
+        let scanned = threads::each("rules-scan", &names, |name| scan_again(dir, name, self.plugins.get(name)));
+        self.plugins.clear();
         let mut plugins = BTreeMap::new();
-        for name in plugin_names(dir) {
-            let plugin = self.scan_plugin(dir, &name);
+        for (name, (plugin, known)) in names.into_iter().zip(scanned) {
+            self.plugins.extend(known.map(|known| (name.clone(), known)));
             plugins.insert(name, plugin);
         }
-        self.plugins.retain(|name, _| plugins.contains_key(name));
         let before = FileStamp::of(&dir.join(BINDINGS_FILE));
         let bindings = scan_bindings(dir, defaults);
         let unbinds_in = self.unbinds_in(before, FileStamp::of(&dir.join(BINDINGS_FILE)), Instant::now());
@@ -130,23 +133,22 @@ impl Scanner {
         let calm = stamp.age(clock::now()).max(now.saturating_duration_since(since));
         self.unbind_after.saturating_sub(calm)
     }
+}
 
-    fn scan_plugin(&mut self, dir: &Path, name: &str) -> Result<FoundPlugin, Hinted> {
-        // Before the files are read: one that changes meanwhile has another stamp afterwards.
-        let now = clock::now();
-        let stamps = plugin_files(dir, name).map(|path| FileStamp::of(&path));
-        let [Some(manifest), Some(component)] = stamps else { return scan_plugin(dir, name) };
-        let stamps = [manifest, component];
-        if let Some(known) = self.plugins.get(name).filter(|known| known.stamps == stamps) {
-            return Ok(known.plugin.clone());
-        }
-        self.plugins.remove(name);
-        let plugin = scan_plugin(dir, name)?;
-        if stamps.iter().all(|stamp| stamp.is_telling(now)) {
-            self.plugins.insert(name.to_owned(), Known { stamps, plugin: plugin.clone() });
-        }
-        Ok(plugin)
+/// Reads a plugin unless what is known of it still holds. With what is known of it from now on.
+fn scan_again(dir: &Path, name: &str, known: Option<&Known>) -> (Result<FoundPlugin, Hinted>, Option<Known>) {
+    // Before the files are read: one that changes meanwhile has another stamp afterwards.
+    let now = clock::now();
+    let stamps = plugin_files(dir, name).map(|path| FileStamp::of(&path));
+    let [Some(manifest), Some(component)] = stamps else { return (scan_plugin(dir, name), None) };
+    let stamps = [manifest, component];
+    if let Some(known) = known.filter(|known| known.stamps == stamps) {
+        return (Ok(known.plugin.clone()), Some(known.clone()));
     }
+    let plugin = scan_plugin(dir, name);
+    let telling = stamps.iter().all(|stamp| stamp.is_telling(now));
+    let known = plugin.as_ref().ok().filter(|_| telling).map(|plugin| Known { stamps, plugin: plugin.clone() });
+    (plugin, known)
 }
 
 /// Every file whose change may change what is found, whether it is there or not.
@@ -166,7 +168,7 @@ pub(crate) fn is_watched_file(dir: &Path, path: &Path) -> bool {
 }
 
 /// What lies there as `bindings.toml`.
-pub(crate) fn scan_bindings(dir: &Path, defaults: &Limits) -> FoundBindings {
+fn scan_bindings(dir: &Path, defaults: &Limits) -> FoundBindings {
     let path = dir.join(BINDINGS_FILE);
     let shown = path.display().to_string();
     let text = match read(&path, BINDINGS_BYTES_MAX).map(String::from_utf8) {
