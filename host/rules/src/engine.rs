@@ -11,7 +11,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use crate::capability::CAPABILITIES;
 use crate::limits::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};
@@ -122,7 +122,13 @@ fn code() -> Config {
         .max_wasm_stack(WASM_STACK_BYTES)
         .memory_guaranteed_dense_image_size(SPARSE_IMAGE_BYTES_MAX)
         .cranelift_nan_canonicalization(true)
-        .wasm_relaxed_simd(false);
+        .wasm_relaxed_simd(false)
+        // Nobody reads where in a component a trap was, and no unwinder passes through one: the host's panics are caught at its border.
+        // Unwinding tables are told to the system's unwinder, one more for each component, and cost a start with a thousand of them dearly.
+        .native_unwind_info(false)
+        .generate_address_map(false)
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .wasm_backtrace_max_frames(None);
     config
 }
 
