@@ -32,6 +32,9 @@ const ADMIN_TOKEN: &str = "a-token-of-the-bench";
 /// Deliveries the stand-in keeps: more than a bench makes in one house.
 const DELIVERIES_MAX: u32 = 400_000;
 
+/// The program, of the same build as the bench; the stand-in lies beside it.
+const XNOVU: &str = env!("CARGO_BIN_EXE_xnovu");
+
 /// One process of the house.
 pub(crate) struct Process {
     /// What it is called.
@@ -95,7 +98,7 @@ impl House {
     pub(crate) async fn open(plugins: &Path, workers: usize) -> Self {
         let (standin_port, redis_port, state) = (free_port(), free_port(), tempfile::tempdir().unwrap());
         let url = format!("http://127.0.0.1:{standin_port}");
-        let mut standin = Command::new(root().join("target/release/xnovu-standin"));
+        let mut standin = Command::new(Path::new(XNOVU).with_file_name("xnovu-standin"));
         standin.args([
             "--listen",
             &format!("127.0.0.1:{standin_port}"),
@@ -127,7 +130,7 @@ impl House {
     }
 
     fn xnovu(&self, plugins: &Path, redis_url: &str) -> Command {
-        let mut command = Command::new(root().join("target/release/xnovu"));
+        let mut command = Command::new(XNOVU);
         let ids: Vec<&str> = ENTERPRISES.iter().map(|(id, _)| *id).collect();
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).current_dir(self.state.path()).envs([
             ("NEXT_PUBLIC_SUPABASE_URL", self.url.as_str()),

@@ -31,8 +31,8 @@ const EVERY: Duration = Duration::from_millis(200);
 /// Every so many reloads the version is one nobody has compiled yet; the others take turns, and come from the cache.
 const FRESH_EVERY: usize = 10;
 
-/// Versions that take turns: more than a process holds ready, no more than are kept compiled.
-const TURNS: usize = 4;
+/// Versions that take turns: more than a process holds ready, and with a fresh one no more than are kept compiled.
+const TURNS: usize = 3;
 
 /// The mark in the component as it is built.
 const MARK: &[u8; 16] = b"good-mark-000000";

@@ -13,6 +13,7 @@ use std::hint::black_box;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -133,12 +134,18 @@ fn no_compiler() -> Compiler {
     Compiler::Child(ChildCompiler::new("/nowhere", [""; 0]))
 }
 
+/// Loads the components with as many threads as there are cores, as a runtime does when it starts.
 fn trials(bench: &Workbench, dir: &Path, count: usize) -> Vec<Trial> {
     let trial = |number| {
         let wasm = fs::read(component(dir, number)).unwrap();
         bench.trial(&wasm, &settings(), Limits::default()).unwrap()
     };
-    (0..count).map(trial).collect()
+    let threads = thread::available_parallelism().unwrap().get();
+    thread::scope(|scope| {
+        let share = |first: usize| scope.spawn(move || (first..count).step_by(threads).map(trial).collect::<Vec<_>>());
+        let shares: Vec<_> = (0..threads).map(share).collect();
+        shares.into_iter().flat_map(|share| share.join().unwrap()).collect()
+    })
 }
 
 fn load(dir: &Path, count: usize) -> Value {

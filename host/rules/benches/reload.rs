@@ -7,8 +7,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement that cannot be set up has failed")]
 #![allow(clippy::disallowed_methods, reason = "a bench reads its own arguments and spawns its own load")]
 
-#[path = "../tests/rules/support/build.rs"]
-mod build;
+#[allow(dead_code, reason = "shared with benches that use more of it")]
+mod support;
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use xnovu_domain::{Event, Micros};
 use xnovu_rules::{ChildCompiler, Compiler, Digest, Rules, Ruling, Runtime, RuntimeOptions, Subject, Watch};
@@ -26,11 +26,21 @@ const ENTERPRISE: &str = "11111111-1111-4111-8111-111111111111";
 /// The mark in the component as it is built.
 const MARK: &[u8; 16] = b"good-mark-000000";
 
-/// Versions that take turns where each is to come from the cache: more than a process holds ready, no more than are kept compiled.
-const TURNS: usize = 4;
+/// Versions that take turns where each is to come from the cache: more than a process holds ready, and with a fresh one no more than are
+/// kept compiled.
+const TURNS: usize = 3;
 
 /// Calls a second during the reloads.
 const RATE: u32 = 2_000;
+
+/// Rounds, each with a slice of calls without reloads and a slice with them.
+const ROUNDS: usize = 5;
+
+/// Time from the begin of one reload to that of the next.
+const EVERY: Duration = Duration::from_millis(40);
+
+/// Every so many reloads the version is one nobody has compiled yet; the others take turns and come from the cache.
+const FRESH_EVERY: usize = 10;
 
 struct Bench {
     dir: tempfile::TempDir,
@@ -55,7 +65,7 @@ fn main() {
 
 impl Bench {
     async fn open() -> Self {
-        let (dir, wasm) = (tempfile::tempdir().unwrap(), build::plain("marked"));
+        let (dir, wasm) = (tempfile::tempdir().unwrap(), support::build::plain("marked"));
         let plugins = dir.path().join("plugins");
         fs::create_dir_all(plugins.join("p")).unwrap();
         let bindings = format!("[enterprises.\"{ENTERPRISE}\"]\nplugin = \"p\"\nlimits = {{ wall_ms = 10_000 }}\n");
@@ -109,31 +119,46 @@ impl Bench {
         report(&format!("file closed to first decision, {what}"), times.split_off(TURNS));
     }
 
+    /// Reloads under calls at a fixed rate, beside the same calls without reloads, in turn.
     async fn reloads_under_load(&mut self, count: usize) {
-        let alone = self.load(Duration::from_secs(3)).await;
-        let seconds = Duration::from_millis(40) * u32::try_from(count).unwrap();
-        let load = tokio::spawn(load(self.runtime.clone(), seconds));
-        let started = Instant::now();
-        let mut turn = 0;
-        while turn < count {
-            self.put(turn % TURNS);
-            let reloaded = self.runtime.reconcile().await;
-            assert!(reloaded.is_clean() && reloaded.changed, "{reloaded}");
-            turn += 1;
-            tokio::time::sleep_until(
-                (started + seconds / u32::try_from(count).unwrap() * u32::try_from(turn).unwrap()).into(),
-            )
-            .await;
+        let each = count / ROUNDS;
+        let lasts = EVERY * u32::try_from(each).unwrap();
+        let (mut alone, mut during) = (Vec::new(), Vec::new());
+        let mut by_version: HashMap<Digest, usize> = HashMap::new();
+        for round in 0..ROUNDS {
+            alone.push(self.load(lasts).await);
+            let load = tokio::spawn(load(self.runtime.clone(), lasts));
+            let started = Instant::now();
+            for turn in 0..each {
+                tokio::time::sleep_until((started + EVERY * u32::try_from(turn).unwrap()).into()).await;
+                let number = round * each + turn;
+                self.put(if number % FRESH_EVERY == FRESH_EVERY - 1 { 10_000 + number } else { number % TURNS });
+                let reloaded = self.runtime.reconcile().await;
+                assert!(reloaded.is_clean() && reloaded.changed, "{reloaded}");
+            }
+            let answers = load.await.unwrap();
+            answers.iter().for_each(|(digest, ..)| *by_version.entry(*digest).or_default() += 1);
+            during.push(self.judge(answers));
         }
-        let answers = load.await.unwrap();
-        let versions: std::collections::HashSet<Digest> = answers.iter().map(|answer| answer.0).collect();
-        let during = self.judge(answers);
-        println!(
-            "{}",
-            json!({"what": "reloads under load", "reloads": count, "calls": during.len(), "lost": 0, "mixed": 0, "versions": versions.len()})
-        );
-        report("one decide at 2,000/s without reloads", alone);
-        report("one decide at 2,000/s during them", during);
+        let calls: usize = by_version.values().sum();
+        let told = json!({"what": "reloads under 2,000 calls/s", "reloads": each * ROUNDS, "compiled_anew": each * ROUNDS / FRESH_EVERY,
+            "calls": calls, "lost": 0, "mixed": 0, "versions": by_version.len()});
+        println!("{told}");
+        let quantile = |times: &Vec<Duration>, share| {
+            let mut times = times.clone();
+            times.sort_unstable();
+            times[((times.len() - 1) as f64 * share) as usize].as_nanos() as f64 / 1e6
+        };
+        for (name, share) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
+            let of = |rounds: &[Vec<Duration>]| rounds.iter().map(|times| quantile(times, share)).collect::<Vec<f64>>();
+            let (alone, during) = (of(&alone), of(&during));
+            let above: Vec<f64> = during.iter().zip(&alone).map(|(during, alone)| during - alone).collect();
+            let [alone, during, above]: [Value; 3] = [alone, during, above].map(support::spread);
+            println!(
+                "{}",
+                json!({"what": format!("one decide at 2,000/s, {name} in ms"), "without": alone, "during": during, "above": above})
+            );
+        }
     }
 
     async fn load(&self, lasts: Duration) -> Vec<Duration> {
