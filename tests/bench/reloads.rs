@@ -91,7 +91,9 @@ pub(crate) async fn under_load(reloads: usize) {
 impl Plugins {
     fn new() -> Self {
         let plugins = Self { dir: tempfile::tempdir().unwrap(), wasm: build::plain("marked") };
-        let bind = |(id, _): (&str, &str)| format!("[enterprises.\"{id}\"]\nplugin = \"p\"\n");
+        let bind = |(id, _): (&str, &str)| {
+            format!("[enterprises.\"{id}\"]\nplugin = \"p\"\nlimits = {{ wall_ms = 10_000 }}\n")
+        };
         fs::create_dir(plugins.dir.path().join("p")).unwrap();
         fs::write(plugins.dir.path().join("bindings.toml"), ENTERPRISES.map(bind).concat()).unwrap();
         let manifest = "name = \"p\"\nversion = \"1.0.0\"\ndescription = \"A bench.\"\n";

@@ -12,14 +12,19 @@ use crate::sandbox::Sandbox;
 use crate::set::Running;
 use crate::{BrokenKind, Limits, clock};
 
-/// Least wall time of a trial, in milliseconds: a machine that is busy with a reload must not fail a good version.
+/// Least wall time of what a reload asks, in milliseconds: a machine that is busy with the reload must not fail a good version.
 const WALL_MS_MIN: u64 = 1_000;
+
+/// The limits a binding has where a reload asks.
+pub(crate) fn unhurried(limits: &Limits) -> Limits {
+    Limits { wall_ms: limits.wall_ms.max(WALL_MS_MIN), ..*limits }
+}
 
 /// Asks `admit` and `transform` about a plain notification.
 pub(crate) fn try_out(sandbox: &Sandbox, subject: &Subject, running: &Running) -> Result<(), Fault> {
     let Some(event) = plain(subject) else { return Ok(()) };
     let entry = &running.entry;
-    let limits = Limits { wall_ms: entry.limits.wall_ms.max(WALL_MS_MIN), ..entry.limits };
+    let limits = unhurried(&entry.limits);
     let conditions = sandbox.conditions(&running.plugin.image, entry.config.json(), &limits, false);
     match conditions.decide(event).result {
         Err(fault) if matches!(fault.kind, BrokenKind::Fuel | BrokenKind::TimedOut | BrokenKind::Memory) => Err(fault),

@@ -193,7 +193,8 @@ impl Reload<'_> {
     fn check(&self, subject: &Subject, running: &Running) -> Result<(), Hinted> {
         let Running { plugin, entry, .. } = running;
         let (sandbox, config) = (self.means.sandbox, entry.config.json());
-        match sandbox.conditions(&plugin.image, config, &entry.limits, entry.log_guest).validate_config().result {
+        let limits = rehearsal::unhurried(&entry.limits);
+        match sandbox.conditions(&plugin.image, config, &limits, entry.log_guest).validate_config().result {
             Ok(Ok(())) => {}
             Ok(Err(words)) => {
                 let why = Hinted::new(format!("{} refuses its config: {}", plugin.name, guest_words(&words)));
