@@ -18,6 +18,7 @@ use crate::cron::catalog::Catalog;
 use crate::cron::tick::Ticker;
 use crate::monitor::{Comparison, Eyes, Monitor, Report};
 use crate::parts::Parts;
+use crate::pressure::Pressure;
 use crate::reaper::Reaper;
 use crate::source::due::Due;
 use crate::source::realtime::realtime_sources;
@@ -28,10 +29,6 @@ use crate::workflows::Workflows;
 
 /// Hints on their way to the lanes.
 const HINTS_MAX: usize = 10_000;
-
-/// Waiting jobs at which the sweep pauses, and at which it goes on.
-const HIGH_WATER: u64 = 50_000;
-const LOW_WATER: u64 = 25_000;
 
 /// Time between two looks at the queue.
 const QUEUE_WATCH: Duration = Duration::from_secs(1);
@@ -46,6 +43,8 @@ pub struct Daemon {
     pub sweeps: watch::Receiver<SweepReport>,
     /// The rules that fire by the clock; None where they are switched off.
     pub book: Option<Arc<Book>>,
+    /// How full its queue is.
+    pub pressure: watch::Receiver<Pressure>,
     /// What came of watching; None where it does its work.
     pub comparison: Option<Arc<Mutex<Comparison>>>,
 }
@@ -55,19 +54,19 @@ impl Daemon {
     #[must_use]
     pub fn start(parts: &Parts, enterprises: Vec<EnterpriseId>, tasks: &Tasks, stop: &CancellationToken) -> Self {
         let (ears, heard) = Ears::of(parts, &enterprises);
-        let (brake, braked) = watch::channel(false);
+        let (press, pressure) = watch::channel(Pressure::Free);
         let epoch = Arc::new(AtomicU64::new(0));
-        let admission = Arc::new(admission(parts, &ears, braked.clone(), &epoch));
+        let admission = Arc::new(admission(parts, &ears, pressure.clone(), &epoch));
         tasks.spawn("admission", admission.run(enterprises.clone(), heard, tasks.clone()));
-        tasks.spawn("queue watch", watch_queue(Arc::clone(&parts.queue), brake, Arc::clone(&epoch), stop.clone()));
+        tasks.spawn("queue watch", watch_queue(Arc::clone(&parts.queue), press, Arc::clone(&epoch), stop.clone()));
         let again = (epoch, Arc::clone(&ears.requests), enterprises.clone());
         tasks.spawn("rules watch", watch_rules(parts.rules.changes(), again, stop.clone()));
-        let (connections, sweeps) = ears.listen(parts, &enterprises, braked, tasks, stop);
+        let (connections, sweeps) = ears.listen(parts, &enterprises, pressure.clone(), tasks, stop);
         let book = parts.config.cron.enabled.then(|| read_rules(parts, &enterprises, tasks, stop));
         if let Some(book) = &book {
             start_ticker(parts, book, tasks, stop);
         }
-        Self { enterprises, connections, sweeps, book, comparison: None }
+        Self { enterprises, connections, sweeps, book, pressure, comparison: None }
     }
 
     /// What came of watching so far.
@@ -86,7 +85,7 @@ impl Daemon {
         stop: &CancellationToken,
     ) -> Self {
         let (ears, heard) = Ears::of(parts, &enterprises);
-        let (_, never_braked) = watch::channel(false);
+        let (_, pressure) = watch::channel(Pressure::Free);
         let book = parts.config.cron.enabled.then(|| read_rules(parts, &enterprises, tasks, stop));
         let monitor = Arc::new(Monitor {
             eyes: Eyes::of(Arc::clone(&parts.store)),
@@ -99,8 +98,8 @@ impl Daemon {
             comparison: Arc::clone(&comparison),
         });
         tasks.spawn("monitor", monitor.run(heard, stop.clone()));
-        let (connections, sweeps) = ears.listen(parts, &enterprises, never_braked, tasks, stop);
-        Self { enterprises, connections, sweeps, book, comparison: Some(comparison) }
+        let (connections, sweeps) = ears.listen(parts, &enterprises, pressure.clone(), tasks, stop);
+        Self { enterprises, connections, sweeps, book, pressure, comparison: Some(comparison) }
     }
 }
 
@@ -125,19 +124,19 @@ impl Ears {
         (Self { requests, sockets, due, sweeping, hints }, heard)
     }
 
-    /// Starts every source. `paused` holds back the searches of the sweep that make jobs.
+    /// Starts every source. Under `pressure` the searches of the sweep that make jobs are held back.
     fn listen(
         self,
         parts: &Parts,
         enterprises: &[EnterpriseId],
-        paused: watch::Receiver<bool>,
+        pressure: watch::Receiver<Pressure>,
         tasks: &Tasks,
         stop: &CancellationToken,
     ) -> (watch::Receiver<Connections>, watch::Receiver<SweepReport>) {
         let Self { requests, sockets, due, sweeping, hints } = self;
         start_due(due, hints.clone(), tasks, stop);
         let connections = start_realtime(parts, enterprises, sockets, &hints, tasks, stop);
-        let sweep = Sweep::new(Arc::clone(&parts.store), enterprises.to_vec(), sweeping, requests, paused);
+        let sweep = Sweep::new(Arc::clone(&parts.store), enterprises.to_vec(), sweeping, requests, pressure);
         let sweeps = sweep.watch();
         let stopped = stop.clone();
         tasks.spawn("sweep", async move { sweep.run(&hints, &stopped).await });
@@ -145,7 +144,7 @@ impl Ears {
     }
 }
 
-fn admission(parts: &Parts, ears: &Ears, brake: watch::Receiver<bool>, epoch: &Arc<AtomicU64>) -> Admission {
+fn admission(parts: &Parts, ears: &Ears, pressure: watch::Receiver<Pressure>, epoch: &Arc<AtomicU64>) -> Admission {
     let reaper = Reaper {
         store: Arc::clone(&parts.store),
         queue: Arc::clone(&parts.queue),
@@ -164,7 +163,7 @@ fn admission(parts: &Parts, ears: &Ears, brake: watch::Receiver<bool>, epoch: &A
         settings: Arc::clone(&parts.config.per_enterprise),
         seen_for: parts.config.sources.sweep_interval * 2,
         clock: Arc::clone(&parts.clock),
-        brake,
+        pressure,
         requests: Arc::clone(&ears.requests),
         epoch: Arc::clone(epoch),
         trail: parts.trail.clone(),
@@ -219,10 +218,10 @@ fn start_realtime(
     status.watch()
 }
 
-/// Lets the sweep pause while the queue is full enough, and makes the lanes forget their offers when the queue was emptied.
+/// Tells how full the queue is, and makes the lanes forget their offers when the queue was emptied.
 async fn watch_queue(
     queue: Arc<dyn JobQueue>,
-    brake: watch::Sender<bool>,
+    press: watch::Sender<Pressure>,
     epoch: Arc<AtomicU64>,
     stop: CancellationToken,
 ) {
@@ -230,9 +229,9 @@ async fn watch_queue(
     while stop.run_until_cancelled(tokio::time::sleep(QUEUE_WATCH)).await.is_some() {
         // A queue that does not answer says nothing: what is known stays.
         if let Ok(counts) = queue.counts(QueueName::NotificationProcessing).await {
-            brake.send_if_modified(|braked| {
-                let wanted = counts.waiting >= if *braked { LOW_WATER } else { HIGH_WATER };
-                std::mem::replace(braked, wanted) != wanted
+            press.send_if_modified(|pressure| {
+                let next = pressure.next(counts.waiting + counts.delayed);
+                std::mem::replace(pressure, next) != next
             });
         }
         if let Ok(now) = queue.born().await {

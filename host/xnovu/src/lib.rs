@@ -19,6 +19,7 @@ pub mod jobs;
 pub mod metrics;
 pub mod monitor;
 pub mod parts;
+pub mod pressure;
 pub mod reaper;
 pub mod reloading;
 pub mod retraction;

@@ -19,6 +19,7 @@ use xnovu_rules::{Broken, BrokenKind, FailurePolicy, Ruling};
 use super::seen::Seen;
 use super::{Admission, Entered};
 use crate::metrics::{Discard, Stage};
+use crate::pressure::{Allowance, Pressure};
 use crate::source::{Hint, Via};
 use crate::telemetry::Chain;
 use crate::traces::{Span, SpanKind};
@@ -38,6 +39,7 @@ pub(super) struct Lane {
     missed: Arc<AtomicBool>,
     /// Rows of the batch under way that the sweep found and nothing else told of.
     found: HashSet<NotificationId>,
+    allowance: Allowance,
 }
 
 /// What the rules make of a row.
@@ -49,7 +51,14 @@ enum Admitted {
 
 impl Lane {
     pub(super) fn new(admission: Arc<Admission>, enterprise: EnterpriseId, missed: Arc<AtomicBool>) -> Self {
-        Self { admission, enterprise, seen: Seen::default(), missed, found: HashSet::new() }
+        Self {
+            admission,
+            enterprise,
+            seen: Seen::default(),
+            missed,
+            found: HashSet::new(),
+            allowance: Allowance::default(),
+        }
     }
 
     pub(super) async fn run(mut self, mut hints: mpsc::Receiver<Entered>) {
@@ -104,12 +113,20 @@ impl Lane {
     }
 
     async fn admit_all(&mut self, rows: Vec<Notification>) {
-        let owed: Vec<Notification> = self.sort_out(rows).await;
-        if self.admission.braked() {
+        let mut owed: Vec<Notification> = self.sort_out(rows).await;
+        let room = match self.admission.pressure() {
+            Pressure::Free => owed.len(),
+            Pressure::High => self.allowance.take(owed.len(), Instant::now()),
+            Pressure::Full => 0,
+        };
+        if room < owed.len() {
             self.admission.metrics.discarded(Discard::QueueFull);
-            return;
+            // Of what cannot all be queued, what is sent as it comes goes first.
+            owed.sort_by_key(|row| {
+                std::cmp::Reverse(self.admission.settings.of(&self.enterprise).priorities.of(row.origin(), None))
+            });
         }
-        let mut owed = owed.into_iter();
+        let mut owed = owed.into_iter().take(room);
         loop {
             let together: Vec<Notification> = owed.by_ref().take(JUDGED_TOGETHER_MAX).collect();
             if together.is_empty() {

@@ -18,6 +18,7 @@ use xnovu_rules::Rules;
 use crate::clock::Clock;
 use crate::config::PerEnterprise;
 use crate::metrics::{Discard, Metrics};
+use crate::pressure::Pressure;
 use crate::reaper::Reaper;
 use crate::retraction::Retractions;
 use crate::source::Hint;
@@ -55,8 +56,8 @@ pub struct Admission {
     pub seen_for: std::time::Duration,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
-    /// Whether the queue is full enough.
-    pub brake: watch::Receiver<bool>,
+    /// How full the queue is.
+    pub pressure: watch::Receiver<Pressure>,
     /// Where a lane that had to drop hints asks for its rows again.
     pub requests: Arc<SweepRequests>,
     /// Counts how often what was remembered of offers became worthless.
@@ -106,8 +107,8 @@ impl Admission {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    fn braked(&self) -> bool {
-        *self.brake.borrow()
+    fn pressure(&self) -> Pressure {
+        *self.pressure.borrow()
     }
 }
 

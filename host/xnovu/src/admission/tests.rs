@@ -17,6 +17,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, Layer, Layers, Novu, PerEnterprise, Secret, Supabase};
 use crate::gateway::novu::NovuGateway;
 use crate::metrics::Metrics;
+use crate::pressure::Pressure;
 use crate::reaper::Reaper;
 use crate::retraction::Retractions;
 use crate::source::due::Due;
@@ -74,6 +75,8 @@ struct Bench {
     hints: mpsc::Sender<Hint>,
     asked: Arc<Mutex<u32>>,
     trail: Trail,
+    pressure: watch::Sender<Pressure>,
+    metrics: Arc<Metrics>,
 }
 
 impl Bench {
@@ -102,6 +105,7 @@ impl Bench {
             gateway,
             trail: trail.clone(),
         };
+        let pressure = watch::Sender::new(Pressure::Free);
         let (asked, seen_by_rules) = (Arc::new(Mutex::new(0)), Arc::clone(&standin));
         let counted = Arc::clone(&asked);
         let rules = SetRules(Box::new(move |event| {
@@ -127,16 +131,16 @@ impl Bench {
             settings,
             seen_for: Duration::from_secs(60),
             clock: Arc::new(SystemClock),
-            brake: watch::channel(false).1,
+            pressure: pressure.subscribe(),
             requests: Arc::default(),
             epoch: Arc::default(),
             trail: trail.clone(),
-            metrics,
+            metrics: Arc::clone(&metrics),
         });
         let (hints, heard) = mpsc::channel(100);
         let tasks = Tasks::new(CancellationToken::new());
         tasks.spawn("admission", admission.run(vec![enterprise()], heard, tasks.clone()));
-        Self { standin, store, queue, due, hints, asked, trail }
+        Self { standin, store, queue, due, hints, asked, trail, pressure, metrics }
     }
 
     fn insert(&self, changes: Value) -> NotificationId {
@@ -442,4 +446,27 @@ async fn a_lane_is_bounded_in_hints_and_in_rows_and_notes_what_it_missed() {
     let hint = || Hint::Id { enterprise: enterprise(), id, via: Via::Realtime, change: None };
     let entered = (0..super::LANE_HINTS_MAX + 10).filter(|_| door.admit(hint())).count();
     assert_eq!(entered, super::LANE_HINTS_MAX - 2, "two pages are in the lane");
+}
+
+#[tokio::test]
+async fn under_pressure_an_enterprise_queues_its_allowance_and_in_a_full_queue_nothing() {
+    let bench = Bench::new(|_, _| ruled(DELIVER)).await;
+    let rows = async |count: usize| {
+        let ids: Vec<NotificationId> = (0..count).map(|_| bench.insert(json!({}))).collect();
+        bench.store.read(&enterprise(), &ids).await.unwrap().rows
+    };
+    let held_back = async |times: usize| {
+        let line = format!("xnovu_discarded_total{{intentional=\"false\",reason=\"queue-full\"}} {times}\n");
+        until("rows are left in the database", async || bench.metrics.text().contains(&line)).await;
+    };
+    bench.pressure.send_replace(Pressure::Full);
+    bench.sweep(rows(10).await, Via::Sweep).await;
+    held_back(1).await;
+    assert_eq!(bench.waiting().await, 0);
+    bench.pressure.send_replace(Pressure::High);
+    bench.sweep(rows(1_500).await, Via::Sweep).await;
+    held_back(2).await;
+    bench.settle_down().await;
+    let waiting = bench.waiting().await;
+    assert!((1_000..1_400).contains(&waiting), "{waiting}");
 }

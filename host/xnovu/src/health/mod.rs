@@ -20,6 +20,7 @@ use crate::daemon::Daemon;
 use crate::gateway::NotificationGateway;
 use crate::metrics::{Metrics, Shown};
 use crate::parts::Parts;
+use crate::pressure::Pressure;
 use crate::source::status::Subscriptions;
 use crate::store::NotificationStore;
 use crate::tasks::Tasks;
@@ -87,6 +88,7 @@ struct Facts<'a> {
     bindings: (usize, usize),
     subscriptions: Subscriptions,
     sweeps_failing: usize,
+    pressure: Pressure,
     bad_rules: usize,
     unread_rules: usize,
 }
@@ -217,6 +219,7 @@ impl Health {
             bindings,
             subscriptions: self.subscriptions(),
             sweeps_failing: self.daemon.as_ref().and_then(failing).unwrap_or(0),
+            pressure: self.daemon.as_ref().map(|daemon| *daemon.pressure.borrow()).unwrap_or_default(),
             bad_rules: book.bad,
             unread_rules: book.unread.len(),
         })
@@ -282,6 +285,9 @@ fn judge(facts: &Facts<'_>) -> (Status, Vec<Trouble>) {
     }
     if let Err(reason) = &facts.look.queue {
         add("queue", Status::Unhealthy, reason.clone());
+    }
+    if let Some(reason) = facts.pressure.trouble() {
+        add("queue", Status::Degraded, reason.to_owned());
     }
     if let Err(reason) = &facts.look.store {
         add("supabase", Status::Unhealthy, reason.clone());

@@ -19,6 +19,7 @@ fn check_look(look: &Look, change: impl FnOnce(&mut Facts<'_>), want: Status, co
         bindings: (2, 2),
         subscriptions: Subscriptions { total: 3, active: 3, ..Subscriptions::default() },
         sweeps_failing: 0,
+        pressure: Pressure::Free,
         bad_rules: 0,
         unread_rules: 0,
     };
@@ -40,6 +41,7 @@ fn what_makes_the_process_smaller_degrades_and_stays_ready() {
     check(|facts| facts.bindings = (0, 2), Status::Degraded, &["ruleEngine"]);
     check(|facts| facts.subscriptions.active = 0, Status::Degraded, &["subscriptions"]);
     check(|facts| facts.sweeps_failing = 1, Status::Degraded, &["sweep"]);
+    check(|facts| facts.pressure = Pressure::High, Status::Degraded, &["queue"]);
     check(|facts| facts.bad_rules = 1, Status::Degraded, &["ruleEngine"]);
     check(|facts| facts.unread_rules = 1, Status::Degraded, &["ruleEngine"]);
     let paused = Look { novu: Some(Pause::Outage), ..good() };

@@ -88,7 +88,7 @@ impl Bench {
     async fn sweep(&self, period: Duration) -> watch::Receiver<SweepReport> {
         let store = Arc::clone(&self.store) as Arc<dyn NotificationStore>;
         let settings = SweepSettings::with_period(period);
-        let paused = watch::Sender::new(false).subscribe();
+        let paused = watch::Sender::new(crate::pressure::Pressure::Free).subscribe();
         let sweep = Sweep::new(store, self.enterprises.clone(), settings, Arc::clone(&self.requests), paused);
         let mut report = sweep.watch();
         let (out, stop) = (self.out.clone(), self.stop.clone());

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use xnovu_domain::{EnterpriseId, LEASE, Micros, NotificationId};
 
 use super::{Hint, Via};
+use crate::pressure::Pressure;
 use crate::store::{NotificationStore, ReadRows, StoreError};
 
 pub use requests::SweepRequests;
@@ -87,7 +88,7 @@ impl Search {
         }
     }
 
-    /// What is found makes jobs, so a full queue stops the search. Retractions only take work away.
+    /// What is found makes jobs, so a full queue holds the search back. Retractions only take work away.
     fn makes_jobs(self) -> bool {
         self != Self::Retracted
     }
@@ -117,7 +118,7 @@ pub struct Sweep {
     enterprises: Vec<EnterpriseId>,
     settings: SweepSettings,
     requests: Arc<SweepRequests>,
-    paused: watch::Receiver<bool>,
+    pressure: watch::Receiver<Pressure>,
     report: watch::Sender<SweepReport>,
 }
 
@@ -129,17 +130,18 @@ struct Place {
 }
 
 impl Sweep {
-    /// A sweep of these enterprises. `requests` asks for rounds out of turn; while `paused` is true nothing that makes jobs is read.
+    /// A sweep of these enterprises. `requests` asks for rounds out of turn. Under high `pressure` one page
+    /// of each enterprise is read of what makes jobs, so that a backlog stays where it is and the others are found; under full, nothing.
     #[must_use]
     pub fn new(
         store: Arc<dyn NotificationStore>,
         enterprises: Vec<EnterpriseId>,
         settings: SweepSettings,
         requests: Arc<SweepRequests>,
-        paused: watch::Receiver<bool>,
+        pressure: watch::Receiver<Pressure>,
     ) -> Self {
         let report = Search::ALL.into_iter().map(|search| (search, SearchReport::default())).collect();
-        Self { store, enterprises, settings, requests, paused, report: watch::Sender::new(report) }
+        Self { store, enterprises, settings, requests, pressure, report: watch::Sender::new(report) }
     }
 
     /// Watches how the searches stand.
@@ -201,8 +203,8 @@ impl Sweep {
         let (mut busy, mut outages) = (Duration::ZERO, 0);
         while let Some(place) = places.pop_front() {
             if search.makes_jobs() {
-                // An error says that nobody can pause us any more.
-                let _ = self.paused.clone().wait_for(|paused| !paused).await;
+                // An error says that nobody can hold us back any more.
+                let _ = self.pressure.clone().wait_for(|pressure| *pressure != Pressure::Full).await;
             }
             let started = Instant::now();
             let page = self.page(search, &place).await;
@@ -215,12 +217,17 @@ impl Sweep {
                 busy += took.unwrap_or_else(|| started.elapsed());
                 outages = 0;
             }
-            places.extend(self.turn(search, place, page, out).await);
+            let next = self.turn(search, place, page, out).await;
+            places.extend(next.filter(|next| next.after.is_none() || self.may_read_on(search)));
             if outages >= OUTAGES_MAX {
                 break;
             }
         }
         busy
+    }
+
+    fn may_read_on(&self, search: Search) -> bool {
+        !search.makes_jobs() || *self.pressure.borrow() == Pressure::Free
     }
 
     async fn page(&self, search: Search, place: &Place) -> Result<ReadRows, StoreError> {

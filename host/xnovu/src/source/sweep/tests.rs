@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use xnovu_domain::{Draft, JobId, Notification, NotificationRule, Reason, RuleId, WorkflowKey};
 
 use super::*;
+use crate::pressure::Pressure;
 use crate::store::{Fence, ReadRules, Settlement};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -212,14 +213,15 @@ impl NotificationStore for Rows {
 struct Bench {
     rows: Arc<Rows>,
     requests: Arc<SweepRequests>,
-    pause: watch::Sender<bool>,
+    pressure: watch::Sender<Pressure>,
     sweep: Sweep,
     start: Instant,
 }
 
 impl Bench {
     fn new(rows: Rows, enterprises: &[&str]) -> Self {
-        let (rows, requests, pause) = (Arc::new(rows), Arc::<SweepRequests>::default(), watch::Sender::new(false));
+        let (rows, requests, pressure) =
+            (Arc::new(rows), Arc::<SweepRequests>::default(), watch::Sender::new(Pressure::Free));
         let enterprises = enterprises.iter().map(|id| id.parse().unwrap()).collect();
         let settings = SweepSettings { page_rows: 3, ..SweepSettings::with_period(30 * SECOND) };
         let sweep = Sweep::new(
@@ -227,9 +229,9 @@ impl Bench {
             enterprises,
             settings,
             requests.clone(),
-            pause.subscribe(),
+            pressure.subscribe(),
         );
-        Self { rows, requests, pause, sweep, start: Instant::now() }
+        Self { rows, requests, pressure, sweep, start: Instant::now() }
     }
 
     /// Runs until `until`, and for `span` at most; returns the rows that were found, with the path.
@@ -346,11 +348,21 @@ async fn partial_rounds_do_not_put_the_full_one_off() {
 async fn a_full_queue_stops_what_makes_jobs_and_nothing_else() {
     let all = [(Search::Owed, "a", 1..=1), (Search::Retracted, "a", 2..=2), (Search::Expired, "a", 3..=3)];
     let bench = Bench::new(Rows::with(&all), &["a"]);
-    bench.pause.send_replace(true);
+    bench.pressure.send_replace(Pressure::Full);
     assert_eq!(bench.run(SECOND, async {}).await, [(Via::Retraction, 2)]);
-    bench.pause.send_replace(false);
+    bench.pressure.send_replace(Pressure::Free);
     let found = bench.run(SECOND, async {}).await;
     assert_eq!((ids(&found, Via::Sweep), ids(&found, Via::Reap)), (vec![1], vec![3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backlog_is_left_where_it_is_under_pressure_and_the_others_are_found() {
+    let bench = Bench::new(Rows::with(&[(Search::Owed, "a", 1..=50), (Search::Owed, "b", 51..=51)]), &["a", "b"]);
+    bench.pressure.send_replace(Pressure::High);
+    let found = ids(&bench.run(SECOND, async {}).await, Via::Sweep);
+    assert!(found.contains(&51) && found.len() < 10, "{found:?}");
+    bench.pressure.send_replace(Pressure::Free);
+    assert_eq!(ids(&bench.run(SECOND, async {}).await, Via::Sweep).len(), 51);
 }
 
 #[tokio::test(start_paused = true)]
