@@ -107,6 +107,12 @@ impl Config {
         &self.json
     }
 
+    /// The config as a value.
+    pub(crate) fn value(&self) -> Json {
+        // The text was written from a value, or is one that was by its digest.
+        serde_json::from_str(&self.json).unwrap_or_default()
+    }
+
     /// The digest of that text.
     #[must_use]
     pub fn hash(&self) -> Digest {

@@ -79,6 +79,7 @@ pub(crate) fn plugin(sandbox: &Sandbox, archive: &Archive, set: &Set, digest: Di
     let kept = archive.component(digest)?;
     let version = Version::parse(&kept.version).ok()?;
     let image = sandbox.known(digest).unwrap_or_else(|| sandbox.load_new(digest, &kept.wasm)).ok()?;
+    image.read_schema(&kept.wasm);
     Some(Arc::new(Plugin { name: kept.plugin, version, image }))
 }
 

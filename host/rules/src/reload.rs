@@ -12,6 +12,7 @@ use semver::Version;
 
 use crate::archive::Archive;
 use crate::bindings_file::{Entry, Subject};
+use crate::config_schema::SchemaRefusal;
 use crate::lock_file::{self, Rolled};
 use crate::plan::{BindingStep, Loaded, Plan, PluginStep, plan};
 use crate::report::{BindingOutcome, Hinted, PluginOutcome, Report};
@@ -118,6 +119,10 @@ impl Reload<'_> {
             },
         };
         let image = image.map_err(|error| self.refuse(name, found, &error))?;
+        // What was compiled before is loaded without its bytes; only a plugin that has a schema costs reading them.
+        if found.manifest.config_schema.is_some() && !image.knows_schema() {
+            image.read_schema(&component.read()?);
+        }
         let version = found.manifest.version.clone();
         let wasm = || component.read().map_err(|why| io::Error::other(why.reason));
         if let Err(error) = self.means.archive.keep_component(name, &version.to_string(), component.digest, wasm) {
@@ -189,21 +194,10 @@ impl Reload<'_> {
         Ok(Bound::running(subject.clone(), running, BindingState::Ready).with_last_good(last_good))
     }
 
-    /// Asks a component about its config and, where something better runs, tries it.
+    /// Holds a config against its schema, asks the component about it and, where something better runs, tries it.
     fn check(&self, subject: &Subject, running: &Running) -> Result<(), Hinted> {
-        let Running { plugin, entry, .. } = running;
-        let (sandbox, config) = (self.means.sandbox, entry.config.json());
-        let limits = rehearsal::unhurried(&entry.limits);
-        match sandbox.conditions(&plugin.image, config, &limits, entry.log_guest).validate_config().result {
-            Ok(Ok(())) => {}
-            Ok(Err(words)) => {
-                let why = Hinted::new(format!("{} refuses its config: {}", plugin.name, guest_words(&words)));
-                return Err(why.hint(format!("mend enterprises.\"{subject}\".config in bindings.toml")));
-            }
-            Err(fault) => {
-                return Err(Hinted::new(format!("{} cannot check its config: {}", plugin.name, fault.reason)));
-            }
-        }
+        self.check_config(subject, running)?;
+        let (Running { plugin, .. }, sandbox) = (running, self.means.sandbox);
         if self.before.bindings.get(subject).is_none_or(|bound| bound.running.is_none()) {
             return Ok(());
         }
@@ -211,6 +205,30 @@ impl Reload<'_> {
             let why = format!("{} fails on a plain notification: {}", plugin.name, fault.reason);
             Hinted::new(why).hint(format!("xnovu plugin test {}", self.found.dir.join(&plugin.name).display()))
         })
+    }
+
+    fn check_config(&self, subject: &Subject, running: &Running) -> Result<(), Hinted> {
+        let Running { plugin, entry, .. } = running;
+        let (name, sandbox, config) = (&plugin.name, self.means.sandbox, entry.config.json());
+        let refused = |words: &str| {
+            let why = Hinted::new(format!("{name} refuses its config: {words}"));
+            why.hint(format!("mend enterprises.\"{subject}\".config in bindings.toml"))
+        };
+        match plugin.image.check_config(&entry.config) {
+            Ok(()) => {}
+            Err(refusal @ SchemaRefusal::Config(_)) => return Err(refused(&refusal.to_string())),
+            Err(refusal @ SchemaRefusal::Schema(_)) => {
+                let why = Hinted::new(format!("{name} cannot have its config checked: {refusal}"));
+                return Err(why.hint(format!("xnovu plugin check {}", self.found.dir.join(name).display())));
+            }
+        }
+        let limits = rehearsal::unhurried(&entry.limits);
+        let conditions = sandbox.conditions(&plugin.image, config, &limits, entry.log_guest);
+        match conditions.validate_config().result {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(words)) => Err(refused(&guest_words(&words))),
+            Err(fault) => Err(Hinted::new(format!("{name} cannot check its config: {}", fault.reason))),
+        }
     }
 
     fn keep(&self, subject: &Subject, running: &Running) -> io::Result<()> {

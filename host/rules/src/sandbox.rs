@@ -5,14 +5,16 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use thiserror::Error;
 use wasmtime::component::{Component, Linker};
 
 use crate::artifact::Artifacts;
 use crate::bindings::contract::RulesPre;
+use crate::bindings_file::Config;
 use crate::compile::{CompileError, Compiler, words};
+use crate::config_schema::{self, ConfigSchema, SchemaError, SchemaRefusal};
 use crate::engine::Engine;
 use crate::inspect::InspectError;
 use crate::instance::{Conditions, Prepared, Rehearsed, State, rehearse};
@@ -32,6 +34,9 @@ pub(crate) struct Sandbox {
 pub(crate) struct Image {
     digest: Digest,
     prepared: Prepared,
+    /// Text of the schema of its config, or why that cannot be applied, once the bytes were there to be read. Applied only where a config is
+    /// checked, so it is not held ready.
+    schema: OnceLock<Option<Result<Box<str>, SchemaError>>>,
 }
 
 /// A component that cannot be run.
@@ -127,7 +132,9 @@ impl Sandbox {
     /// The component is refused.
     pub(crate) fn load(&self, wasm: &[u8]) -> Result<Arc<Image>, LoadError> {
         let digest = Digest::of(wasm);
-        self.known(digest).unwrap_or_else(|| self.load_new(digest, wasm))
+        let image = self.known(digest).unwrap_or_else(|| self.load_new(digest, wasm))?;
+        image.read_schema(wasm);
+        Ok(image)
     }
 
     /// The image of a component that was checked and compiled before: the one in use, or the cached one. Its bytes are not needed.
@@ -144,12 +151,14 @@ impl Sandbox {
     /// # Errors
     /// The component is refused.
     pub(crate) fn load_new(&self, digest: Digest, wasm: &[u8]) -> Result<Arc<Image>, LoadError> {
-        self.make(digest, wasm).map(|prepared| self.hold(digest, prepared, false))
+        let image = self.make(digest, wasm).map(|prepared| self.hold(digest, prepared, false))?;
+        image.read_schema(wasm);
+        Ok(image)
     }
 
     fn hold(&self, digest: Digest, prepared: Prepared, cached: bool) -> Arc<Image> {
         tracing::debug!(%digest, cached, "component loaded");
-        let image = Arc::new(Image { digest, prepared });
+        let image = Arc::new(Image { digest, prepared, schema: OnceLock::new() });
         self.images().insert(digest, Arc::downgrade(&image));
         image
     }
@@ -213,5 +222,26 @@ impl Sandbox {
 impl Image {
     pub(crate) fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// Learns the schema from the component's bytes, if it is not known yet.
+    pub(crate) fn read_schema(&self, wasm: &[u8]) {
+        self.schema.get_or_init(|| config_schema::carried(wasm));
+    }
+
+    /// Whether the schema, or that there is none, is known.
+    pub(crate) fn knows_schema(&self) -> bool {
+        self.schema.get().is_some()
+    }
+
+    /// Holds a config against the schema the component carries. Fine where it carries none.
+    ///
+    /// # Errors
+    /// What is wrong with the config, or with the schema.
+    pub(crate) fn check_config(&self, config: &Config) -> Result<(), SchemaRefusal> {
+        let Some(Some(schema)) = self.schema.get() else { return Ok(()) };
+        let schema = schema.as_ref().map_err(Clone::clone).and_then(|text| ConfigSchema::parse(text));
+        let mistakes = schema.map_err(SchemaRefusal::Schema)?.mistakes(&config.value());
+        if mistakes.is_empty() { Ok(()) } else { Err(SchemaRefusal::Config(mistakes)) }
     }
 }

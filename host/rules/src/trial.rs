@@ -87,10 +87,20 @@ impl Trial {
         self.config.hash()
     }
 
-    /// Asks `validate-config`. The inner error is the component's own text, whole.
+    /// Holds the config against the schema the component carries, and asks `validate-config`. The inner error is what is wrong by the schema,
+    /// else the component's own text, whole.
     #[must_use]
     pub fn validate_config(&self) -> Tried<Result<(), String>> {
-        tried(self.conditions().validate_config())
+        match self.image.check_config(&self.config) {
+            Ok(()) => tried(self.conditions().validate_config()),
+            Err(refusal) => Tried {
+                answer: Ok(Err(refusal.to_string())),
+                fuel: 0,
+                memory_bytes: 0,
+                duration: Duration::ZERO,
+                log: Vec::new(),
+            },
+        }
     }
 
     /// Asks `admit`.

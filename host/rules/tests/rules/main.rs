@@ -14,6 +14,7 @@ mod loading;
 mod pins;
 mod reloads;
 mod rollbacks;
+mod schemas;
 mod standard_library;
 mod support;
 mod unbinding;

@@ -11,14 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wasm_encoder::{CustomSection, Encode, Section};
 use wasm_metadata::{AddMetadata, AddMetadataField};
-use wasmparser::{Parser, Payload};
+use wasmparser::Parser;
 use wit_component::ComponentEncoder;
-use xnovu_rules::inspect;
+use xnovu_rules::{ConfigSchema, MANIFEST_SECTION, inspect, manifest_section};
 
 use super::project::Project;
-
-/// Name of the section with what plugin.toml says.
-const MANIFEST_SECTION: &str = "xnovu:manifest";
 
 /// The contract components are built for.
 const CONTRACT: &str = "xnovu:rules@0.1.0";
@@ -63,7 +60,7 @@ pub(super) fn check(component: &[u8]) -> anyhow::Result<()> {
 /// The component with its metadata.
 ///
 /// # Errors
-/// The schema of the config cannot be read or is no JSON object.
+/// As [`config_schema`].
 pub(super) fn stamp(component: Vec<u8>, project: &Project) -> anyhow::Result<Vec<u8>> {
     let manifest = &project.manifest;
     let label = Label {
@@ -85,27 +82,22 @@ pub(super) fn stamp(component: Vec<u8>, project: &Project) -> anyhow::Result<Vec
 
 /// What a component says of itself; None where it was not built by `xnovu plugin build`.
 pub(super) fn label(component: &[u8]) -> Option<Label> {
-    let mut depth = 0_u32;
-    for payload in Parser::new(0).parse_all(component) {
-        match payload.ok()? {
-            Payload::Version { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::CustomSection(section) if depth == 1 && section.name() == MANIFEST_SECTION => {
-                return serde_json::from_slice(section.data()).ok();
-            }
-            _ => {}
-        }
-    }
-    None
+    manifest_section(component).and_then(|section| serde_json::from_slice(section).ok())
 }
 
-fn config_schema(project: &Project) -> anyhow::Result<Option<Value>> {
+/// The schema plugin.toml names, if it names one.
+///
+/// # Errors
+/// It cannot be read, is no JSON schema, or holds what the host does not apply.
+pub(super) fn config_schema(project: &Project) -> anyhow::Result<Option<Value>> {
     let Some(path) = &project.manifest.config_schema else { return Ok(None) };
     let path = project.dir.join(path);
     let shown = path.display();
     let text = fs::read_to_string(&path).with_context(|| format!("reading {shown}"))?;
     let schema: serde_json::Map<_, _> =
         serde_json::from_str(&text).with_context(|| format!("reading {shown}, which must hold a JSON object"))?;
+    // The host applies what is in the component, so what it would not apply is told before that is made.
+    ConfigSchema::parse(&text).with_context(|| format!("reading {shown}, the config_schema of plugin.toml"))?;
     Ok(Some(Value::Object(schema)))
 }
 
