@@ -10,6 +10,7 @@
 )]
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no readers of its API")]
 
+mod author;
 mod configuration;
 mod crashes;
 mod cron;

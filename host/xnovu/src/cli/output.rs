@@ -53,6 +53,14 @@ impl Output {
         let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
 
+    /// Clears the screen where a terminal shows all that is written; else does nothing.
+    pub fn clear(&self) {
+        if self.terminal && std::io::stdout().is_terminal() && !self.json() {
+            // Home, then everything below and what was scrolled away.
+            let _ = write!(std::io::stdout().lock(), "\x1b[H\x1b[2J\x1b[3J").and_then(|()| std::io::stdout().flush());
+        }
+    }
+
     /// Lines of data, to stdout.
     pub fn lines(&self, lines: &[String]) {
         for line in lines {

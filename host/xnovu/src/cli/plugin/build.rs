@@ -66,7 +66,7 @@ fn target_dir(project: &Path, places: &Places) -> anyhow::Result<PathBuf> {
 }
 
 /// Puts the bytes into the file unless they are there already. Says whether it did.
-fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<bool> {
+pub(super) fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<bool> {
     if fs::read(file).is_ok_and(|present| present == bytes) {
         return Ok(false);
     }

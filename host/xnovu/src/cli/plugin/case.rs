@@ -199,11 +199,46 @@ fn check_message(message: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The files with a plugin's cases, by name.
+/// A file with a case.
+pub(super) struct CaseFile {
+    /// Where it lies.
+    pub(super) path: PathBuf,
+    /// What the case shows; the file's name where it says nothing or cannot be read.
+    pub(super) name: String,
+    /// The question and the case, or why it is none.
+    pub(super) case: anyhow::Result<(Event, Case)>,
+}
+
+impl CaseFile {
+    fn read(path: PathBuf) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let case = Case::parse(&text).and_then(|case| Ok((case.event()?, case)));
+        let said = case.as_ref().ok().and_then(|(_, case)| case.name.clone());
+        let name = said.unwrap_or_else(|| path.file_stem().unwrap_or_default().to_string_lossy().into_owned());
+        Ok(Self { path, name, case })
+    }
+
+    /// The case.
+    ///
+    /// # Errors
+    /// It cannot be read; says which it is and where it stops being one.
+    pub(super) fn sound(self) -> anyhow::Result<(String, Event, Case)> {
+        let (event, case) = self.case.with_context(|| format!("the case {} cannot be read", self.path.display()))?;
+        Ok((self.name, event, case))
+    }
+}
+
+/// Every case of a plugin, by the names of their files.
 ///
 /// # Errors
-/// The directory `cases` is there and cannot be read.
-pub(super) fn files(plugin: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// There is none, or a file cannot be read.
+pub(super) fn read_all(plugin: &Path) -> anyhow::Result<Vec<CaseFile>> {
+    let files = files(plugin)?;
+    ensure!(!files.is_empty(), "{} has no cases\nhint: docs/plugins.md shows one", plugin.join("cases").display());
+    files.into_iter().map(CaseFile::read).collect()
+}
+
+fn files(plugin: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let dir = plugin.join("cases");
     if !dir.exists() {
         return Ok(Vec::new());

@@ -1,11 +1,15 @@
-//! What an author of plugins does: begin one, build it, try it, look into it. What an operator does with them is [`operate`].
+//! What an author of plugins does: begin one, work on it, build it, try it, measure it, check it, look into it. What an operator does with
+//! them is [`operate`].
 //!
 //! Owns the verbs' flags and where they look. The author's work without any setting, database or daemon.
 
+mod bench;
 mod build;
 mod cargo;
 mod case;
+mod check;
 mod component;
+mod dev;
 mod difference;
 mod inspect;
 mod new;
@@ -20,11 +24,16 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use tokio::runtime::Handle;
+use xnovu_rules::{Limits, Workbench};
 
 use super::output::Output;
 use crate::config::Layers;
+use crate::parts::compiler;
 
-/// Begin, build, try and inspect plugins.
+/// Wall time a call may take that is tried by hand, in milliseconds.
+const WALL_MS: u64 = 10_000;
+
+/// Write, build, try, measure and check plugins, and look after those that run.
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
     /// Begin a plugin that builds as it is.
@@ -33,6 +42,12 @@ pub enum PluginCommand {
     Build(ProjectArgs),
     /// Run the cases of plugins in the very sandbox the daemon uses.
     Test(ProjectArgs),
+    /// Build and test a plugin again whenever its files change, and show what it answers. Ctrl-C ends.
+    Dev(dev::DevArgs),
+    /// Measure what an evaluation costs: time, fuel and memory, against the limits and an earlier run.
+    Bench(bench::BenchArgs),
+    /// Look at all that makes a plugin fit for an operator: imports, size, determinism, limits, settings.
+    Check(ProjectArgs),
     /// Say what a component exports, imports and may do.
     Inspect(InspectArgs),
     /// Look after the rules that run.
@@ -83,7 +98,22 @@ struct Places {
     cargo_home: Option<PathBuf>,
 }
 
+/// The limits of whoever is tried by hand: those of a binding that sets none, but for wall time. A busy machine is no fault of a plugin, and
+/// what never ends is ended by its fuel, alike on every machine.
+fn usual_limits() -> Limits {
+    Limits { wall_ms: WALL_MS, ..Limits::default() }
+}
+
 impl Places {
+    /// The sandbox plugins are tried in: the daemon's own, with what it compiles kept for the next time.
+    ///
+    /// # Errors
+    /// It cannot be set up.
+    fn sandbox(&self) -> anyhow::Result<Workbench> {
+        let cache = self.state.join("compiled");
+        Workbench::open(&cache, compiler()).with_context(|| format!("opening a sandbox in {}", cache.display()))
+    }
+
     fn of(layers: &Layers) -> Self {
         let below_home = |dir: &str| Some(Path::new(layers.get("HOME")?).join(dir));
         let user_cache = || layers.get("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| below_home(".cache"));
@@ -110,6 +140,9 @@ pub async fn run(command: PluginCommand, layers: &Layers, output: Output) -> any
         PluginCommand::New(args) => new::run(&args.name, args.dir.as_deref().unwrap_or(&places.plugins), output),
         PluginCommand::Build(args) => build::run(&args, &places, output),
         PluginCommand::Test(args) => test::run(&args, &places, output),
+        PluginCommand::Dev(args) => Handle::current().block_on(dev::run(&args, &places, output)),
+        PluginCommand::Bench(args) => bench::run(&args, &places, output),
+        PluginCommand::Check(args) => check::run(&args, &places, output),
         PluginCommand::Inspect(args) => inspect::run(&args.path, output),
         PluginCommand::Operate(command) => {
             Handle::current().block_on(operate::run(command, places.plugins, &layers, output))

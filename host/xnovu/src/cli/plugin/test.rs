@@ -1,24 +1,22 @@
 //! `xnovu plugin test`: the cases of a plugin, run in the very sandbox the daemon uses.
 //!
 //! Owns how an answer is compared with what a case expects and how the difference is told. Never uses other limits than those a
-//! binding without limits has.
+//! binding without limits has, but for wall time.
 
 use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::{Value, json};
 use xnovu_domain::{Event, Message, Verdict};
-use xnovu_rules::{Limits, LogLine, Tried, Workbench};
+use xnovu_rules::{LogLine, Tried, Workbench};
 
-use super::case::{self, Admit, Case, Refusal, Transform};
+use super::case::{self, Admit, Case, CaseFile, Refusal, Transform};
 use super::difference::differences;
 use super::project::{Project, projects, relative};
-use super::{Places, ProjectArgs};
+use super::{Places, ProjectArgs, usual_limits};
 use crate::cli::output::Output;
-use crate::parts::compiler;
 
 /// How one case went.
 pub(super) struct Report {
@@ -27,15 +25,20 @@ pub(super) struct Report {
     pub(super) name: String,
     /// What is not as the case expects. Empty: it passed.
     pub(super) failures: Vec<String>,
+    /// What the rules answered, in words; None where they were not asked.
+    answer: Option<String>,
+    /// Fuel of all evaluations together.
     fuel: u64,
+    /// The most fuel one evaluation used.
+    pub(super) fuel_most: u64,
+    /// The most linear memory one evaluation had, in bytes.
+    pub(super) memory_bytes: u64,
     duration: Duration,
     log: Vec<LogLine>,
 }
 
 pub(super) fn run(args: &ProjectArgs, places: &Places, output: Output) -> anyhow::Result<ExitCode> {
-    let cache = places.state.join("compiled");
-    let bench =
-        Workbench::open(&cache, compiler()).with_context(|| format!("opening a sandbox in {}", cache.display()))?;
+    let bench = places.sandbox()?;
     let mut reports = Vec::new();
     for project in projects(args, places)? {
         for report in test(&bench, &project)? {
@@ -62,35 +65,26 @@ pub(super) fn run(args: &ProjectArgs, places: &Places, output: Output) -> anyhow
 pub(super) fn test(bench: &Workbench, project: &Project) -> anyhow::Result<Vec<Report>> {
     let component = project.built()?;
     let wasm = fs::read(&component).with_context(|| format!("reading {}", component.display()))?;
-    let files = case::files(&project.dir)?;
-    anyhow::ensure!(
-        !files.is_empty(),
-        "{} has no cases\nhint: docs/plugins.md shows one",
-        project.dir.join("cases").display()
-    );
-    files.iter().map(|file| perform(bench, project, &wasm, file)).collect()
+    let cases = case::read_all(&project.dir)?;
+    cases.into_iter().map(|case| perform(bench, project, &wasm, case)).collect()
 }
 
-fn perform(bench: &Workbench, project: &Project, wasm: &[u8], file: &Path) -> anyhow::Result<Report> {
-    let shown = relative(file).display().to_string();
-    let text = fs::read_to_string(file).with_context(|| format!("reading {shown}"))?;
+fn perform(bench: &Workbench, project: &Project, wasm: &[u8], file: CaseFile) -> anyhow::Result<Report> {
     let mut report = Report {
         plugin: project.name().to_owned(),
-        name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-        file: shown,
+        file: relative(&file.path).display().to_string(),
+        name: file.name,
         failures: Vec::new(),
+        answer: None,
         fuel: 0,
+        fuel_most: 0,
+        memory_bytes: 0,
         duration: Duration::ZERO,
         log: Vec::new(),
     };
-    match Case::parse(&text).and_then(|case| Ok((case.event()?, case))) {
+    match file.case {
         Err(error) => report.failures.push(format!("the case cannot be read: {error:#}")),
-        Ok((event, case)) => {
-            if let Some(name) = &case.name {
-                report.name.clone_from(name);
-            }
-            report.compare(bench, wasm, &case, event)?;
-        }
+        Ok((event, case)) => report.compare(bench, wasm, &case, event)?,
     }
     Ok(report)
 }
@@ -101,10 +95,11 @@ impl Report {
     /// # Errors
     /// The component cannot be loaded.
     fn compare(&mut self, bench: &Workbench, wasm: &[u8], case: &Case, event: Event) -> anyhow::Result<()> {
-        let trial = bench.trial(wasm, &case.config, Limits::default()).context("loading the component")?;
+        let trial = bench.trial(wasm, &case.config, usual_limits()).context("loading the component")?;
         let accepted = self.take(trial.validate_config());
         let accepted = accepted.and_then(|answer| answer);
         if let Some(refusal) = &case.expect.config {
+            self.answer = accepted.as_ref().err().map(|words| format!("refuses the config: {words}"));
             self.failures.extend(not_refused("config", refusal, accepted.map(|()| "that it is accepted".to_owned())));
             return Ok(());
         }
@@ -116,16 +111,15 @@ impl Report {
         if let Some(wanted) = &case.expect.admit {
             self.failures.extend(admit_differs(wanted, &admitted));
         }
-        let Some(wanted) = &case.expect.transform else { return Ok(()) };
-        match admitted {
-            Ok(Verdict::Deliver { .. }) => {
-                let decided = self.take(trial.decide(event));
-                self.failures.extend(transform_differs(wanted, decided.map(|it| it.messages.unwrap_or_default())));
+        let delivers = matches!(admitted, Ok(Verdict::Deliver { .. }));
+        let mapped = delivers.then(|| self.take(trial.decide(event)).map(|it| it.messages.unwrap_or_default()));
+        self.answer = Some(shown_answer(&admitted, mapped.as_ref()));
+        match (&case.expect.transform, mapped) {
+            (Some(wanted), Some(mapped)) => self.failures.extend(transform_differs(wanted, mapped)),
+            (Some(_), None) if case.expect.admit.is_none() => {
+                self.failures.push(format!("admit: wanted that it delivers, got {}", shown_admit(&admitted)));
             }
-            other if case.expect.admit.is_none() => {
-                self.failures.push(format!("admit: wanted that it delivers, got {}", shown_admit(&other)));
-            }
-            // What `admit` should have said has been told already.
+            // Nothing is expected, or what `admit` should have said has been told already.
             _ => {}
         }
         Ok(())
@@ -134,20 +128,27 @@ impl Report {
     /// The answer, or in words how the evaluation failed; what it took is added up.
     fn take<T>(&mut self, tried: Tried<T>) -> Result<T, String> {
         self.fuel = self.fuel.saturating_add(tried.fuel);
+        self.fuel_most = self.fuel_most.max(tried.fuel);
+        self.memory_bytes = self.memory_bytes.max(tried.memory_bytes);
         self.duration += tried.duration;
         self.log.extend(tried.log);
         tried.answer.map_err(|(kind, reason)| format!("{}: {reason}", kind.word()))
     }
 
-    fn to_json(&self) -> Value {
+    /// What the rules answered, in words that follow on "it".
+    pub(super) fn answer(&self) -> Option<&str> {
+        self.answer.as_deref()
+    }
+
+    pub(super) fn to_json(&self) -> Value {
         json!({"plugin": self.plugin, "file": self.file, "name": self.name, "passed": self.failures.is_empty(),
-            "failures": self.failures, "fuel": self.fuel, "duration_us": self.duration.as_micros(),
+            "failures": self.failures, "answer": self.answer, "fuel": self.fuel, "duration_us": self.duration.as_micros(),
             "log": self.log.iter().map(|line| line.text.as_str()).collect::<Vec<_>>()})
     }
 }
 
 /// A line a case, and below a case that failed why, and what the component logged meanwhile.
-fn tell(report: &Report, output: Output) {
+pub(super) fn tell(report: &Report, output: Output) {
     let paint =
         |code: u8, word: &str| if output.color() { format!("\x1b[{code}m{word}\x1b[0m") } else { word.to_owned() };
     if report.failures.is_empty() {
@@ -203,6 +204,24 @@ fn not_refused(what: &str, wanted: &Refusal, found: Result<String, String>) -> V
 
 fn shown_ok(found: &Result<Verdict, String>) -> Result<String, String> {
     found.as_ref().map(|verdict| verdict_json(verdict, false).to_string()).map_err(Clone::clone)
+}
+
+/// What the rules answered, as a person would say it.
+fn shown_answer(admitted: &Result<Verdict, String>, mapped: Option<&Result<Vec<Message>, String>>) -> String {
+    let verdict = match admitted {
+        Ok(Verdict::Deliver { priority: None }) => "delivers".to_owned(),
+        Ok(Verdict::Deliver { priority: Some(priority) }) => format!("delivers at {}", priority.get()),
+        Ok(Verdict::Defer { until, reason }) => format!("defers until {until}: {reason}"),
+        Ok(Verdict::Drop { reason }) => format!("drops: {reason}"),
+        Err(words) => format!("fails: {words}"),
+    };
+    let sent = |message: &Message| format!("{} to {}", message.workflow_key, message.recipients.join(", "));
+    match mapped {
+        None => verdict,
+        Some(Err(words)) => format!("{verdict}; the mapping fails: {words}"),
+        Some(Ok(messages)) if messages.is_empty() => format!("{verdict}, and sends nothing"),
+        Some(Ok(messages)) => format!("{verdict}: {}", messages.iter().map(sent).collect::<Vec<_>>().join("; ")),
+    }
 }
 
 fn shown_admit(found: &Result<Verdict, String>) -> String {

@@ -58,10 +58,15 @@ fn the_command_line_is_as_documented() {
         "plugin build plugins/a plugins/b --plugins plugins",
         "plugin test --plugins plugins",
         "plugin inspect plugins/a/a.wasm",
+        "plugin dev plugins/a",
+        "plugin check plugins/a",
+        "plugin bench --runs 10 --save --max-regression 5 --wall",
     ] {
         assert!(Line::try_parse_from(line.split(' ')).is_ok(), "{line}");
     }
-    assert!(Line::try_parse_from(["plugin", "inspect"]).is_err());
+    for line in ["plugin inspect", "plugin bench --wall", "plugin bench --max-regression -1", "plugin bench --runs 0"] {
+        assert!(Line::try_parse_from(line.split(' ')).is_err(), "{line}");
+    }
 }
 
 // One walk, because each further place would compile the SDK once more.
