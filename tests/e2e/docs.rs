@@ -104,3 +104,11 @@ async fn the_page_on_the_doctor_does_what_it_says() {
     let counts = Page::of(&house, "docs/doctor.md", free_port()).run().await;
     assert_eq!(counts, Counts { run: 2, not_run: 0 });
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tutorial_leads_from_an_empty_directory_to_a_rule_that_is_exchanged_while_it_runs() {
+    let house = House::with(None, xnovu_standin::Options::default()).await;
+    let page = Page::of(&house, "docs/tutorial.md", free_port()).for_an_author().replacing("54321", free_port());
+    let counts = page.run().await;
+    assert_eq!(counts, Counts { run: 15, not_run: 0 });
+}

@@ -5,6 +5,7 @@
 //!
 //! - `<!-- background, until: COMMAND -->` its one command keeps running, and the page goes on once COMMAND succeeds;
 //! - `<!-- exit: 1 -->` it ends with that code;
+//! - `<!-- again, until: it shows this -->` it only looks, and a reader would look again until it shows what stands there;
 //! - `<!-- not run: systemd -->` it needs what no test has; only [`NOT_HERE`] are reasons.
 
 use std::fs;
@@ -19,12 +20,14 @@ use super::{House, until_within};
 /// What no test machine has to have.
 const NOT_HERE: [&str; 3] = ["docker", "systemd", "the hosted services"];
 
-/// Longest wait for one block.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// Longest wait for one block, which may compile a plugin for the first time.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A page that is to be run.
 pub struct Page<'a> {
     house: &'a House,
+    /// Where its commands run.
+    dir: PathBuf,
     path: &'static str,
     environment: Vec<(&'static str, String)>,
     replaced: Vec<(&'static str, String)>,
@@ -52,13 +55,34 @@ impl<'a> Page<'a> {
     pub fn of(house: &'a House, path: &'static str, health_port: u16) -> Self {
         let mut environment = house.environment(health_port);
         environment.retain(|(name, _)| !["XNOVU_STATE_DIR", "DAEMON_LOG_LEVEL"].contains(name));
-        Self { house, path, environment, replaced: vec![("3001", health_port.to_string())] }
+        let dir = house.dir().to_owned();
+        Self { house, dir, path, environment, replaced: vec![("3001", health_port.to_string())] }
     }
 
     /// Writes something else where the page has this, such as the port of a service of the test.
     pub fn replacing(mut self, text: &'static str, by: impl ToString) -> Self {
         self.replaced.push((text, by.to_string()));
         self
+    }
+
+    /// For a reader with Rust and nothing else: no service, no setting, and an empty directory, at the same place at every run, so that what was
+    /// compiled is still there.
+    pub fn for_an_author(self) -> Self {
+        let place = root().join("target/plugin-tests/tutorial");
+        let dir = place.join("desk");
+        if dir.exists() {
+            fs::remove_dir_all(&dir).unwrap();
+        }
+        fs::create_dir_all(&dir).unwrap();
+        let home = std::env::home_dir().unwrap();
+        let at =
+            |name: &str, below_home: &str| std::env::var_os(name).map_or_else(|| home.join(below_home), PathBuf::from);
+        let environment = vec![
+            ("CARGO_HOME", at("CARGO_HOME", ".cargo").display().to_string()),
+            ("RUSTUP_HOME", at("RUSTUP_HOME", ".rustup").display().to_string()),
+            ("XDG_CACHE_HOME", place.join("cache").display().to_string()),
+        ];
+        Self { dir, environment, ..self }
     }
 
     /// Runs its blocks one after the other.
@@ -80,8 +104,13 @@ impl<'a> Page<'a> {
                     continue;
                 }
                 ("background, until", condition) => running.push(self.keep(&at, &block, condition).await),
-                ("exit", code) => self.try_block(&at, &block, code.parse().unwrap()).await,
-                ("", _) => self.try_block(&at, &block, 0).await,
+                ("exit", code) => {
+                    self.try_block(&block, code.parse().unwrap()).await.unwrap_or_else(|why| panic!("{at}: {why}"))
+                }
+                ("again, until", "it shows this") => {
+                    until_within(PATIENCE, &at, async || self.try_block(&block, 0).await).await;
+                }
+                ("", _) => self.try_block(&block, 0).await.unwrap_or_else(|why| panic!("{at}: {why}")),
                 (other, _) => panic!("{at}: {other:?} is no directive"),
             }
             counts.run += 1;
@@ -90,15 +119,17 @@ impl<'a> Page<'a> {
         counts
     }
 
-    async fn try_block(&self, at: &str, block: &Block, code: i32) {
+    async fn try_block(&self, block: &Block, code: i32) -> Result<(), String> {
         let script = format!("set -euo pipefail\n{}", block.commands.join("\n"));
         let (ended, said) = self.bash(&script).await;
-        assert_eq!(ended, Some(code), "{at}: {script}\n{said}");
+        if ended != Some(code) {
+            return Err(format!("{script} ended with {ended:?}, not {code}:\n{said}"));
+        }
         let mut rest = said.as_str();
         for line in &block.shown {
-            let Some(after) = find(rest, &self.replace(line)) else { panic!("{at}: {line:?} is not shown in\n{said}") };
-            rest = after;
+            rest = find(rest, &self.replace(line)).ok_or_else(|| format!("{line:?} is not shown in\n{said}"))?;
         }
+        Ok(())
     }
 
     /// Starts the one command of a block, which ends with the test.
@@ -133,9 +164,12 @@ impl<'a> Page<'a> {
     fn command(&self, script: &str) -> Command {
         let program = Path::new(env!("CARGO_BIN_EXE_xnovu")).parent().unwrap();
         let mut bash = Command::new("bash");
-        bash.args(["-c", script]).current_dir(self.house.dir()).env_clear().kill_on_drop(true).stdin(Stdio::null());
+        bash.args(["-c", script]).current_dir(&self.dir).env_clear().kill_on_drop(true).stdin(Stdio::null());
         bash.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        bash.env("PATH", format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", program.display()));
+        let cargo = self.environment.iter().find(|(name, _)| *name == "CARGO_HOME");
+        let cargo = cargo.map(|(_, home)| format!(":{home}/bin")).unwrap_or_default();
+        let system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        bash.env("PATH", format!("{}{cargo}:{system}", program.display()));
         bash.env("HOME", self.house.dir());
         bash
     }

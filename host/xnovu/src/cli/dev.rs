@@ -3,6 +3,7 @@
 //! Owns the demonstration: which enterprises it has, which notifications it makes and how their way is told. What runs is the real daemon
 //! and worker; only Supabase and Novu are stand-ins, and without `REDIS_URL` the queue is in memory. Leaves nothing behind in Redis.
 
+mod exchanges;
 mod samples;
 mod story;
 
@@ -43,13 +44,22 @@ pub(super) struct DevArgs {
     #[arg(long)]
     quiet: bool,
 
+    /// Port of the local Supabase and Novu on loopback; 0 picks a free one
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    port: u16,
+
     /// Port of health and metrics on loopback; 0 picks a free one
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     health_port: u16,
 }
 
 pub(super) async fn run(args: DevArgs, mut layers: Layers, output: Output) -> anyhow::Result<ExitCode> {
-    let standin = Standin::start(StandinConfig::default()).await.context("starting the local Supabase and Novu")?;
+    let mut place = StandinConfig::default();
+    place.listen.set_port(args.port);
+    let listen = place.listen;
+    let standin = Standin::start(place)
+        .await
+        .with_context(|| format!("starting the local Supabase and Novu on {listen} (--port)"))?;
     point_at(&standin, &mut layers, &args);
     args.common.put_into(&mut layers);
     super::plugin::build_missing(&layers, output).await?;
@@ -66,7 +76,11 @@ pub(super) async fn run(args: DevArgs, mut layers: Layers, output: Output) -> an
     let steps = parts.trail.watch();
     let quiet = args.quiet;
     let count = args.count;
-    let told_out = stop.clone();
+    let (told_out, told_of) = (stop.clone(), stop.clone());
+    let rules = parts.rules.clone();
+    if !quiet {
+        tasks.spawn("exchanges", async move { exchanges::tell(rules, output, told_of).await });
+    }
     tasks.spawn("story", async move { story::tell(steps, count, quiet, output, told_out).await });
     if args.rate > 0.0 {
         let (state, pause) = (standin.state().clone(), Duration::from_secs_f64(1.0 / args.rate));
