@@ -192,10 +192,11 @@ impl Desk {
         fs::write(self.dir.join("plugins/bindings.toml"), bindings).unwrap();
         self.does(&["plugin", "build"]);
         self.names_wrong_settings();
-        self.edit("config.schema.json", &items("integer"), &items("strng"));
-        self.finds("schema: reading ");
-        self.edit("config.schema.json", &items("strng"), &items("string"));
+        self.edit("config.schema.json", &items("integer"), &items("string"));
         self.does(&["plugin", "build"]);
+        self.edit("config.schema.json", &items("string"), &items("strng"));
+        self.finds("schema: reading plugins/night-desk/config.schema.json, the config_schema of plugin.toml: at ");
+        self.edit("config.schema.json", &items("strng"), &items("string"));
         self.finds("");
     }
 

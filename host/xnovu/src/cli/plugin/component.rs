@@ -15,7 +15,7 @@ use wasmparser::Parser;
 use wit_component::ComponentEncoder;
 use xnovu_rules::{ConfigSchema, MANIFEST_SECTION, inspect, manifest_section};
 
-use super::project::Project;
+use super::project::{Project, relative};
 
 /// The contract components are built for.
 const CONTRACT: &str = "xnovu:rules@0.1.0";
@@ -92,7 +92,8 @@ pub(super) fn label(component: &[u8]) -> Option<Label> {
 pub(super) fn config_schema(project: &Project) -> anyhow::Result<Option<Value>> {
     let Some(path) = &project.manifest.config_schema else { return Ok(None) };
     let path = project.dir.join(path);
-    let shown = path.display();
+    let shown = relative(&path);
+    let shown = shown.display();
     let text = fs::read_to_string(&path).with_context(|| format!("reading {shown}"))?;
     let schema: serde_json::Map<_, _> =
         serde_json::from_str(&text).with_context(|| format!("reading {shown}, which must hold a JSON object"))?;
