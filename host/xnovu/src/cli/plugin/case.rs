@@ -12,6 +12,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use xnovu_domain::{Event, Micros, Notification};
 
+use super::project::relative;
+
 /// The time of a case that says none.
 const NOW: &str = "2026-01-01T00:00:00Z";
 
@@ -223,7 +225,8 @@ impl CaseFile {
     /// # Errors
     /// It cannot be read; says which it is and where it stops being one.
     pub(super) fn sound(self) -> anyhow::Result<(String, Event, Case)> {
-        let (event, case) = self.case.with_context(|| format!("the case {} cannot be read", self.path.display()))?;
+        let (event, case) =
+            self.case.with_context(|| format!("the case {} cannot be read", relative(&self.path).display()))?;
         Ok((self.name, event, case))
     }
 }
