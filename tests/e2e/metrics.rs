@@ -106,10 +106,13 @@ async fn a_line_at_work_is_counted_and_the_scrape_passes_the_linter_but_for_one_
             ("xnovu_worker_healthy", 1.0),
             ("xnovu_queue_notification_waiting", 0.0),
             ("xnovu_queue_notification_completed", 3.0),
+            (r#"xnovu_novu_paused{reason="outage"}"#, 0.0),
         ],
     )
     .await;
     let (text, samples) = scrape(&worker).await;
+    assert!(samples["xnovu_redis_used_memory_bytes"] > 100_000.0, "{text}");
+    assert!(!text.contains("xnovu_redis_max_memory_bytes"), "this Redis has no limit\n{text}");
     // The rules were asked once for each attempt that got so far.
     assert!(samples[&decided(bound, "transform", "deliver", "rule")] >= 1.0, "{text}");
     // A row that was scheduled counts from its time, not from when it was put there.

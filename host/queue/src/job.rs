@@ -100,6 +100,15 @@ pub struct Counts {
     pub paused: bool,
 }
 
+/// What Redis uses of its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// In use.
+    pub used_bytes: u64,
+    /// What it may use for data; None where it has no limit.
+    pub max_bytes: Option<u64>,
+}
+
 /// A job that was given up, as those see it who look.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedJob {
@@ -159,6 +168,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every word of [`Outcome::word`].
+    pub const WORDS: [&str; 4] = ["done", "retry", "later", "fail"];
+
     /// The word for metrics and traces.
     #[must_use]
     pub fn word(&self) -> &'static str {

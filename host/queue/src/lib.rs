@@ -22,7 +22,9 @@ use tokio_util::sync::CancellationToken;
 use xnovu_domain::{JobId, Micros, RuleSlot};
 
 pub use identity::{Identity, JobData, RuleJobData};
-pub use job::{Counts, Drained, FailedJob, Job, JobState, Offer, Offered, Outcome, QueueError, QueueName, WorkOptions};
+pub use job::{
+    Counts, Drained, FailedJob, Job, JobState, Memory, Offer, Offered, Outcome, QueueError, QueueName, WorkOptions,
+};
 pub use ledger::{Ledger, RECORD_KEPT};
 pub use limits::{Limit, Limits};
 pub use memory::{JOBS_MAX, MemoryQueue};
@@ -83,6 +85,14 @@ pub trait JobQueue: Send + Sync {
 
     /// Identity of the queue's data: another one after it was emptied or replaced.
     async fn born(&self) -> Result<String, QueueError>;
+
+    /// What Redis uses of its memory. None: the queue is in this process.
+    ///
+    /// # Errors
+    /// It does not say, also where its user may not ask.
+    async fn memory(&self) -> Result<Option<Memory>, QueueError> {
+        Ok(None)
+    }
 
     /// The time one round trip takes.
     async fn ping(&self) -> Result<Duration, QueueError>;

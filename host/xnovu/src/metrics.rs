@@ -66,6 +66,18 @@ pub enum Discard {
     QueueFull,
 }
 
+impl Discard {
+    const ALL: [Self; 3] = [Self::Verdict, Self::LaneFull, Self::QueueFull];
+
+    fn labels(self) -> [&'static str; 2] {
+        match self {
+            Self::Verdict => ["verdict", "true"],
+            Self::LaneFull => ["lane-full", "false"],
+            Self::QueueFull => ["queue-full", "false"],
+        }
+    }
+}
+
 /// The metrics of this process.
 pub struct Metrics {
     registry: Registry,
@@ -106,6 +118,8 @@ struct Gauges {
     queue_notification: [IntGaugeVec; 4],
     queue_jobs: IntGaugeVec,
     queue_paused: IntGaugeVec,
+    redis_memory: [IntGaugeVec; 2],
+    novu_paused: IntGaugeVec,
     bindings: IntGaugeVec,
 }
 
@@ -122,12 +136,12 @@ impl Metrics {
     pub fn with_enterprises(max: usize) -> Arc<Self> {
         let mut d = Declaring::new();
         let gauges = Gauges::declare(&mut d);
-        Arc::new(Self {
+        let metrics = Self {
             enterprises: Enterprises::new(max),
             gauges,
             events: d.counters("xnovu_enterprise_events_total", &["enterprise_id", "event_type"], "Changes of notifications that Realtime told, by enterprise and kind of change"),
             hints: d.counters("xnovu_hints_total", &["via"], "Hints at rows that may be owed, by path; a page of rows is one"),
-            sweep_finds: d.counters("xnovu_sweep_finds_total", &["enterprise_id"], "Notifications queued because the sweep found them: Realtime had not told of them, or nobody was listening"),
+            sweep_finds: d.counters("xnovu_sweep_finds_total", &["enterprise_id"], "Notifications queued because the sweep found them: Realtime had not told of them, or nobody was listening. Those that were held, or queued before, are none"),
             discarded: d.counters("xnovu_discarded_total", &["reason", "intentional"], "What was thrown away: notifications by a verdict (intentional), hints under load (not; the sweep brings their rows again)"),
             decisions: d.counters("xnovu_decisions_total", &["enterprise_id", "stage", "verdict", "reason"], "Verdicts; the reason is rule, unbound, or how the rules failed to answer"),
             rule_seconds: d.histograms("xnovu_rule_duration_seconds", &["stage"], "Time of one evaluation", RULE_BUCKETS),
@@ -146,7 +160,21 @@ impl Metrics {
             reloads: d.counters("xnovu_plugin_reloads_total", &["outcome"], "Looks at the plugins' directory: clean, or refused where something there cannot run"),
             registry: d.registry,
             declared: d.list,
-        })
+        };
+        metrics.begin_at_zero();
+        Arc::new(metrics)
+    }
+
+    /// Shows at zero what alerts watch for, because a counter that begins at 1 has not increased.
+    fn begin_at_zero(&self) {
+        for queue in [QueueName::NotificationProcessing, QueueName::RuleExecution] {
+            for outcome in Outcome::WORDS {
+                self.attempts.with_label_values(&[queue.as_str(), outcome]);
+            }
+        }
+        for what in Discard::ALL {
+            self.discarded.with_label_values(&what.labels());
+        }
     }
 
     /// Every metric of ours, in the order of its declaration.
@@ -182,12 +210,7 @@ impl Metrics {
 
     /// Something was thrown away.
     pub fn discarded(&self, what: Discard) {
-        let labels = match what {
-            Discard::Verdict => ["verdict", "true"],
-            Discard::LaneFull => ["lane-full", "false"],
-            Discard::QueueFull => ["queue-full", "false"],
-        };
-        self.discarded.with_label_values(&labels).inc();
+        self.discarded.with_label_values(&what.labels()).inc();
     }
 
     /// Rules answered.
@@ -311,6 +334,11 @@ impl Gauges {
             ],
             queue_jobs: d.gauges("xnovu_queue_jobs", &["queue", "state"], "Jobs by queue and state"),
             queue_paused: d.gauges("xnovu_queue_paused", &["queue"], "Whether the queue is paused"),
+            redis_memory: [
+                d.gauges("xnovu_redis_used_memory_bytes", &[], "Memory that Redis uses"),
+                d.gauges("xnovu_redis_max_memory_bytes", &[], "Memory that Redis may use for data (maxmemory); none where it has no limit"),
+            ],
+            novu_paused: d.gauges("xnovu_novu_paused", &["reason"], "1 while this process does not call Novu: outage (it fails for everybody), locked (it refuses the key), rate-limited"),
             bindings: d.gauges("xnovu_plugin_bindings", &["state"], "Bindings of enterprises to plugins: ready, rolled-back, last-good, fallback, suspended, not-loaded"),
             build: d.gauges("xnovu_build_info", &["version"], "Always 1"),
         }

@@ -24,8 +24,8 @@ use xnovu_domain::{JobId, Micros, Priority, RuleSlot};
 
 use crate::options::JobOptions;
 use crate::{
-    Counts, Drained, FailedJob, Identity, JobQueue, JobState, Ledger, Limits, Offer, Offered, QueueError, QueueName,
-    Registry, Work, WorkOptions,
+    Counts, Drained, FailedJob, Identity, JobQueue, JobState, Ledger, Limits, Memory, Offer, Offered, QueueError,
+    QueueName, Registry, Work, WorkOptions,
 };
 pub use erase::erase;
 pub use facts::{RedisFacts, ServerFacts, examine};
@@ -311,6 +311,15 @@ impl JobQueue for RedisQueue {
         let (born,): (String,) =
             pipeline.query_async(&mut connection).await.map_err(refused("read the queue's birth"))?;
         Ok(born)
+    }
+
+    async fn memory(&self) -> Result<Option<Memory>, QueueError> {
+        let mut connection = self.connection.clone();
+        let asked = ::redis::cmd("INFO").arg("memory").query_async::<::redis::InfoDict>(&mut connection).await;
+        let info = asked.map_err(refused("ask for the memory"))?;
+        let used = info.get::<u64>("used_memory");
+        let max_bytes = info.get::<u64>("maxmemory").filter(|max| *max > 0);
+        Ok(used.map(|used_bytes| Memory { used_bytes, max_bytes }))
     }
 
     async fn ping(&self) -> Result<Duration, QueueError> {

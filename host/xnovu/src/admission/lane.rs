@@ -96,6 +96,7 @@ impl Lane {
             match self.admission.store.read(&self.enterprise, &ids).await {
                 Ok(read) => rows.extend(read.rows.into_iter().map(|row| (row.id, row))),
                 Err(error) => {
+                    self.seen.not_read(&ids);
                     self.admission.metrics.store_failed("re-read");
                     tracing::warn!(enterprise_id = %self.enterprise, rows = ids.len(), error = %Chain(&error), "rows were not read; the sweep brings them again");
                 }
@@ -152,18 +153,29 @@ impl Lane {
     }
 
     /// Leaves the owed rows that were not offered a moment ago; leads the others where they belong.
-    async fn sort_out(&self, rows: Vec<Notification>) -> Vec<Notification> {
+    async fn sort_out(&mut self, rows: Vec<Notification>) -> Vec<Notification> {
         let (now, instant) = (self.admission.clock.now(), Instant::now());
         let mut owed = Vec::with_capacity(rows.len());
         for row in rows {
             match row.standing(now) {
-                Standing::Owed if !self.seen.holds(&row.job(), instant) => owed.push(row),
+                Standing::Owed if !self.rests(&row.job(), instant) => owed.push(row),
                 Standing::Due(_) => self.admission.due.register(&row),
                 Standing::Retracted => self.carry_retraction(&row).await,
                 Standing::Owed | Standing::Asleep | Standing::Settled => {}
             }
         }
         owed
+    }
+
+    /// Whether nothing is to be done for this episode now. One that was known before is no find of the sweep.
+    fn rests(&mut self, job: &JobId, now: Instant) -> bool {
+        if self.seen.knows(job) {
+            self.found.remove(&job.notification());
+        }
+        if !self.found.contains(&job.notification()) {
+            self.seen.met(job, now);
+        }
+        self.seen.holds(job, now)
     }
 
     async fn carry_retraction(&self, row: &Notification) {

@@ -1,5 +1,6 @@
 //! The daemon's half over the real store, against the stand-in, with rules and a queue of the test's own.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -74,6 +75,7 @@ struct Bench {
     due: Arc<Due>,
     hints: mpsc::Sender<Hint>,
     asked: Arc<Mutex<u32>>,
+    epoch: Arc<AtomicU64>,
     trail: Trail,
     pressure: watch::Sender<Pressure>,
     metrics: Arc<Metrics>,
@@ -106,6 +108,7 @@ impl Bench {
             trail: trail.clone(),
         };
         let pressure = watch::Sender::new(Pressure::Free);
+        let epoch = Arc::<AtomicU64>::default();
         let (asked, seen_by_rules) = (Arc::new(Mutex::new(0)), Arc::clone(&standin));
         let counted = Arc::clone(&asked);
         let rules = SetRules(Box::new(move |event| {
@@ -133,14 +136,14 @@ impl Bench {
             clock: Arc::new(SystemClock),
             pressure: pressure.subscribe(),
             requests: Arc::default(),
-            epoch: Arc::default(),
+            epoch: Arc::clone(&epoch),
             trail: trail.clone(),
             metrics: Arc::clone(&metrics),
         });
         let (hints, heard) = mpsc::channel(100);
         let tasks = Tasks::new(CancellationToken::new());
         tasks.spawn("admission", admission.run(vec![enterprise()], heard, tasks.clone()));
-        Self { standin, store, queue, due, hints, asked, trail, pressure, metrics }
+        Self { standin, store, queue, due, hints, asked, epoch, trail, pressure, metrics }
     }
 
     fn insert(&self, changes: Value) -> NotificationId {
@@ -331,6 +334,43 @@ async fn rules_that_cannot_answer_hold_and_are_not_asked_at_every_hint() {
     assert_eq!(bench.raw(id)["notification_status"], "PENDING");
     assert_eq!(bench.state(id).await, JobState::Missing);
     assert_eq!(*bench.asked.lock().unwrap(), 1 + 3, "once about the held row, once about each row behind it");
+}
+
+#[tokio::test]
+async fn the_sweep_finds_what_nobody_told_of_and_not_what_was_held_or_queued_before() {
+    let answering = Arc::new(AtomicBool::new(false));
+    let answers = Arc::clone(&answering);
+    let bench = Bench::new(move |event, _| match let_in(event) || answers.load(Ordering::Relaxed) {
+        true => ruled(DELIVER),
+        false => Ruling::Broken(Broken {
+            kind: BrokenKind::Trap,
+            reason: "unreachable".to_owned(),
+            policy: FailurePolicy::Hold,
+            stamp: None,
+        }),
+    })
+    .await;
+    let (held, queued, found) =
+        (bench.insert(json!({})), bench.insert(json!({"tags": ["let-in"]})), bench.insert(json!({})));
+    bench.hint(held).await;
+    bench.hint(queued).await;
+    bench.settle_down().await;
+    // Its rules answer, and the queue is emptied: everything that is owed is found again.
+    assert!(bench.queue.remove(&bench.row(queued).await.job()).await.unwrap());
+    answering.store(true, Ordering::Relaxed);
+    bench.epoch.fetch_add(1, Ordering::Relaxed);
+    let mut rows = Vec::new();
+    for id in [held, queued, found] {
+        rows.push(bench.row(id).await);
+    }
+    bench.sweep(rows, Via::Sweep).await;
+    for id in [held, queued, found] {
+        until("it is queued", async || bench.state(id).await == JobState::Waiting).await;
+    }
+    let line = format!("xnovu_sweep_finds_total{{enterprise_id=\"{ENTERPRISE}\"}} 1");
+    bench.settle_down().await;
+    let text = bench.metrics.text();
+    assert!(text.lines().any(|said| said == line), "{line} is not in\n{text}");
 }
 
 #[tokio::test]

@@ -30,6 +30,21 @@ pub enum Pause {
     RateLimited,
 }
 
+impl Pause {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Outage, Self::Locked, Self::RateLimited];
+
+    /// The word of the metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Outage => "outage",
+            Self::Locked => "locked",
+            Self::RateLimited => "rate-limited",
+        }
+    }
+}
+
 impl fmt::Display for Pause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

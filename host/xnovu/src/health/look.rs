@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
-use xnovu_queue::{Counts, JobQueue, QueueName};
+use xnovu_queue::{Counts, JobQueue, Memory, QueueName};
 
 use crate::gateway::{NotificationGateway, Pause};
 use crate::store::NotificationStore;
@@ -35,6 +35,8 @@ pub struct QueueLook {
     pub notification: Counts,
     /// `rule-execution`.
     pub rule_execution: Counts,
+    /// What Redis uses; None where the queue is elsewhere, or Redis does not tell this user.
+    pub memory: Option<Memory>,
 }
 
 /// When to look.
@@ -55,9 +57,11 @@ pub(super) async fn look(
 
 pub(super) async fn queue(queue: &dyn JobQueue) -> Result<QueueLook, String> {
     let counts = |name| queue.counts(name);
-    let both = async { tokio::try_join!(counts(QueueName::NotificationProcessing), counts(QueueName::RuleExecution)) };
-    match timeout(PATIENCE, both).await {
-        Ok(Ok((notification, rule_execution))) => Ok(QueueLook { notification, rule_execution }),
+    let memory = async { Ok(queue.memory().await.ok().flatten()) };
+    let all =
+        async { tokio::try_join!(counts(QueueName::NotificationProcessing), counts(QueueName::RuleExecution), memory) };
+    match timeout(PATIENCE, all).await {
+        Ok(Ok((notification, rule_execution, memory))) => Ok(QueueLook { notification, rule_execution, memory }),
         Ok(Err(error)) => Err(Chain(&error).to_string()),
         Err(_) => Err(format!("no answer within {PATIENCE:?}")),
     }

@@ -232,7 +232,9 @@ impl Health {
             let lost = daemon.connections.borrow().values().map(|standing| u64::from(standing.reconnects)).sum();
             (self.subscriptions(), lost)
         };
-        let queues = self.last_look().queue.map(|look| {
+        let look = self.last_look();
+        let memory = look.queue.as_ref().ok().and_then(|look| look.memory);
+        let queues = look.queue.map(|look| {
             vec![
                 (QueueName::NotificationProcessing, look.notification),
                 (QueueName::RuleExecution, look.rule_execution),
@@ -245,6 +247,8 @@ impl Health {
             components: COMPONENTS.map(|one| (one, troubles.iter().all(|trouble| trouble.component != one))).to_vec(),
             subscriptions: self.daemon.as_ref().map(connections),
             queues: queues.unwrap_or_default(),
+            memory,
+            novu: look.novu,
             bindings: self.bindings(),
         });
     }

@@ -6,9 +6,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use xnovu_queue::{Counts, QueueName};
+use xnovu_queue::{Counts, Memory, QueueName};
 
 use super::Metrics;
+use crate::gateway::Pause;
 use crate::source::status::Subscriptions;
 
 /// What a process is at one moment.
@@ -26,6 +27,10 @@ pub struct Shown {
     pub subscriptions: Option<(Subscriptions, u64)>,
     /// The queues' counts; empty where the queue does not answer.
     pub queues: Vec<(QueueName, Counts)>,
+    /// What Redis uses, if it says so.
+    pub memory: Option<Memory>,
+    /// Why Novu is not called for now, if it is not.
+    pub novu: Option<Pause>,
     /// Bindings by state.
     pub bindings: Vec<(&'static str, usize)>,
 }
@@ -59,7 +64,23 @@ impl Metrics {
         for (state, bindings) in &shown.bindings {
             gauges.bindings.with_label_values(&[*state]).set(int(*bindings));
         }
+        for reason in Pause::ALL {
+            gauges.novu_paused.with_label_values(&[reason.word()]).set((shown.novu == Some(reason)).into());
+        }
         self.show_queues(&shown.queues);
+        self.show_memory(shown.memory);
+    }
+
+    fn show_memory(&self, memory: Option<Memory>) {
+        let [used, max] = &self.gauges.redis_memory;
+        let numbers =
+            [(used, memory.map(|memory| memory.used_bytes)), (max, memory.and_then(|memory| memory.max_bytes))];
+        for (gauge, number) in numbers {
+            gauge.reset();
+            if let Some(number) = number {
+                gauge.with_label_values(&NONE).set(int(number));
+            }
+        }
     }
 
     fn show_queues(&self, queues: &[(QueueName, Counts)]) {

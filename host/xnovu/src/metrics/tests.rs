@@ -1,8 +1,9 @@
 use std::fmt::Write as _;
 
 use super::*;
+use crate::gateway::Pause;
 use crate::source::status::Subscriptions;
-use xnovu_queue::{Counts, QueueName};
+use xnovu_queue::{Counts, Memory, QueueName};
 
 fn shown() -> Shown {
     Shown {
@@ -12,6 +13,8 @@ fn shown() -> Shown {
         components: vec![("queue", true)],
         subscriptions: Some((Subscriptions { total: 3, active: 2, failed: 1, reconnecting: 0 }, 4)),
         queues: vec![(QueueName::NotificationProcessing, Counts { waiting: 9, failed: 1, ..Counts::default() })],
+        memory: Some(Memory { used_bytes: 400, max_bytes: Some(500) }),
+        novu: Some(Pause::RateLimited),
         bindings: vec![("ready", 2)],
     }
 }
@@ -44,6 +47,16 @@ fn a_decision_is_counted_where_a_reader_looks_for_it() {
 }
 
 #[test]
+fn what_alerts_watch_for_is_there_before_it_happens() {
+    let text = Metrics::new().text();
+    for outcome in ["done", "retry", "later", "fail"] {
+        let line = format!("xnovu_job_attempts_total{{outcome=\"{outcome}\",queue=\"notification-processing\"}} 0");
+        assert_says(&text, &[&line]);
+    }
+    assert_says(&text, &[r#"xnovu_discarded_total{intentional="false",reason="queue-full"} 0"#]);
+}
+
+#[test]
 fn enterprises_beyond_the_limit_share_a_label() {
     let metrics = Metrics::with_enterprises(2);
     for id in ["a", "b", "c", "d", "a"] {
@@ -73,6 +86,10 @@ fn the_specifications_names_are_shown_by_a_daemon() {
         "xnovu_queue_notification_failed 1",
         r#"xnovu_queue_jobs{queue="notification-processing",state="waiting"} 9"#,
         "xnovu_subscription_reconnects_total 4",
+        "xnovu_redis_used_memory_bytes 400",
+        "xnovu_redis_max_memory_bytes 500",
+        r#"xnovu_novu_paused{reason="rate-limited"} 1"#,
+        r#"xnovu_novu_paused{reason="outage"} 0"#,
     ];
     assert_says(&metrics.text(), &lines);
     metrics.show(&shown());
@@ -83,10 +100,12 @@ fn the_specifications_names_are_shown_by_a_daemon() {
 fn a_worker_shows_no_daemon_and_a_silent_queue_no_numbers() {
     let metrics = Metrics::new();
     metrics.show(&Shown { subscriptions: None, ..shown() });
-    metrics.show(&Shown { subscriptions: None, healthy: false, queues: Vec::new(), ..shown() });
+    metrics.show(&Shown { subscriptions: None, healthy: false, queues: Vec::new(), memory: None, ..shown() });
     let text = metrics.text();
     assert_says(&text, &["xnovu_worker_healthy 0", "xnovu_worker_uptime_seconds 7"]);
-    for absent in ["xnovu_daemon_", "xnovu_subscriptions_", "xnovu_queue_notification_", "xnovu_queue_jobs"] {
+    for absent in
+        ["xnovu_daemon_", "xnovu_subscriptions_", "xnovu_queue_notification_", "xnovu_queue_jobs", "xnovu_redis_"]
+    {
         assert!(!text.contains(absent), "{absent} is in\n{text}");
     }
 }
