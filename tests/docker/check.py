@@ -341,17 +341,18 @@ def try_make_secrets(directory):
     passwords = [value for name, value in made.items() if name.endswith("password")]
     if len(set(passwords)) < len(passwords) or any(len(value) < 64 for value in passwords):
         find("make-secrets: passwords are short or the same")
-    # A container has the file itself: another one under the same name would never be seen there.
     path = os.path.join(secrets, "novu_secret_key")
-    inode = os.stat(path).st_ino
     ran = make("--replace", "novu_secret_key", NOVU_SECRET_KEY="another-key")
     expect("make-secrets --replace novu_secret_key", (ran.returncode, there()), (0, {**made, "novu_secret_key": "another-key"}))
-    expect("make-secrets --replace writes into the same file", os.stat(path).st_ino, inode)
     make("--replace", "redis_password")
     for now in (made, there()):
         expect("make-secrets: redis_url", now["redis_url"], f"redis://:{now['redis_password']}@redis:6379")
     if there()["redis_password"] == made["redis_password"]:
         find("make-secrets --replace redis_password leaves it as it was")
+    # A container has the file itself: another one under the same name would never be seen there.
+    with open(path) as held:
+        make("--replace", "novu_secret_key", NOVU_SECRET_KEY="a-third-key")
+        expect("what a container reads that holds the file", held.read(), "a-third-key")
     for wrong in ("redis_url", "nonsense"):
         expect(f"make-secrets --replace {wrong}", make("--replace", wrong).returncode, 64)
     return made
@@ -382,6 +383,33 @@ def check_alerts():
     there = {rule["alert"] for group in groups for rule in group["rules"]}
     for name in there ^ told:
         find(f"alert {name}: it must stand in docs/observe.md and in prometheus/alerts.yml")
+
+
+def check_alert_tests():
+    """Each alert is asked about in both worlds, and what the page and prometheus.yml leave to be filled in is what Prometheus reads."""
+    tests = yaml.safe_load(open(os.path.join(DOCKER, "prometheus", "alerts.test.yml")))["tests"]
+    asked = [case for test in tests for case in test["alert_rule_test"]]
+    speaks = {case["alertname"] for case in asked if case.get("exp_alerts")}
+    silent = {case["alertname"] for case in asked if not case.get("exp_alerts")}
+    groups = yaml.safe_load(open(os.path.join(DOCKER, "prometheus", "alerts.yml")))["groups"]
+    for name in [rule["alert"] for group in groups for rule in group["rules"]]:
+        for world, there in (("speak", speaks), ("keep silent", silent)):
+            if name not in there:
+                find(f"alert {name}: no test of prometheus/alerts.test.yml shows where it must {world}")
+    told = open(os.path.join(DOCKER, "prometheus", "prometheus.yml")).read()
+    with_alerting = re.sub(r"^#(alerting:| {2,}\S)", r"\1", told, flags=re.M)
+    expect("prometheus.yml without its comment signs", "alerting" in yaml.safe_load(with_alerting), True)
+    own = re.search(r"### On machines of your own.*?```yaml\n(.*?)```", open(os.path.join(ROOT, "docs", "observe.md")).read(), re.S).group(1)
+    expect("docs/observe.md: jobs", sorted(job["job_name"] for job in yaml.safe_load(own)["scrape_configs"]), ["xnovu-daemon", "xnovu-worker"])
+    for name, text in (("prometheus.yml with alerting", with_alerting), ("the example of docs/observe.md", own)):
+        with tempfile.TemporaryDirectory() as directory:
+            shutil.copy(os.path.join(DOCKER, "prometheus", "alerts.yml"), directory)
+            path = os.path.join(directory, "prometheus.yml")
+            with open(path, "w") as file:
+                file.write(text)
+            ran = run(["promtool", "check", "config", path], {})
+            if ran.returncode:
+                find(f"{name}: {ran.stdout}{ran.stderr}")
 
 
 def expressions():
@@ -441,6 +469,7 @@ check_readme()
 check_dockerfile("docker/Dockerfile", ".")
 check_dockerfile("docker/bull-board/Dockerfile", "docker/bull-board")
 check_alerts()
+check_alert_tests()
 check_expressions()
 for finding in findings:
     print(f"error: {finding}", file=sys.stderr)
