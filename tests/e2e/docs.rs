@@ -112,3 +112,13 @@ async fn the_tutorial_leads_from_an_empty_directory_to_a_rule_that_is_exchanged_
     let counts = page.run().await;
     assert_eq!(counts, Counts { run: 15, not_run: 0 });
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_on_installing_does_what_it_says() {
+    let (redis, postgres) = (RedisServer::start().await, PostgresServer::start().await);
+    let mut house = House::on(&redis).await;
+    house.set("DATABASE_URL", postgres.url());
+    let page = Page::of(&house, "docs/install.md", free_port()).replacing("path/to/xnovu", CHECKOUT);
+    let page = page.replacing("cargo build", "true").replacing("target/release/xnovu", env!("CARGO_BIN_EXE_xnovu"));
+    assert_eq!(page.run().await, Counts { run: 7, not_run: 1 });
+}
