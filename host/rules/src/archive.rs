@@ -1,22 +1,28 @@
 //! The last components and configs that were in use, by digest.
 //!
 //! Owns what makes a retry or a roll-back possible after a reload or a restart: the bytes a [`Pin`] names, and the states each
-//! subject was in. Bounded: of each plugin and of each subject the four used last are kept. Promises that what comes out is what went in, by its digest; whatever is not, is
-//! not there. Components are kept as WebAssembly, never as machine code.
+//! subject was in. Bounded: beside what a subject's history names, of each plugin and of each subject the four used last are kept.
+//! Promises that what comes out is what went in, by its digest; whatever is not, is not there. Components are kept as WebAssembly, never
+//! as machine code.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use crate::bindings_file::{Config, Subject};
-use crate::{Digest, Pin, Stamp, clock, private_file};
+use crate::file_lock::FileLock;
+use crate::history::History;
+use crate::{Digest, Stamp, clock, private_file};
 
-/// Components kept of each plugin, and configs kept of each subject.
+/// Components kept of each plugin, and configs kept of each subject, whether a history names them or not.
 const KEPT_MAX: usize = 4;
 
 /// Name of the directory for the configs of `*`, which no enterprise can have.
 const REST_DIR: &str = "+rest";
+
+/// Files, among the histories, whose locks are the turns to change one: so many that subjects seldom wait for each other.
+const LOCK_FILES: u32 = 16;
 
 /// The directory.
 pub(crate) struct Archive {
@@ -47,26 +53,33 @@ impl Archive {
         Ok(archive)
     }
 
-    /// Keeps a component, as the one of its plugin used last. Its bytes are asked for where they are not there yet.
+    /// Keeps the component of a state, as the one of its plugin used last. What is there already is only read if its size is not that
+    /// many bytes.
     ///
     /// # Errors
-    /// The disk is full or was made read-only.
+    /// The component cannot be read, the disk is full or was made read-only.
     pub(crate) fn keep_component(
         &self,
-        plugin: &str,
-        version: &str,
-        digest: Digest,
-        wasm: impl FnOnce() -> io::Result<Vec<u8>>,
+        stamp: &Stamp,
+        bytes: u64,
+        read: impl FnOnce() -> io::Result<Vec<u8>>,
     ) -> io::Result<()> {
-        keep(&self.components.join(plugin), &format!("{digest}_{version}.wasm"), wasm)
+        keep(&self.component_path(stamp), bytes, read)
     }
 
     /// Keeps a config, as the one of its subject used last.
     ///
     /// # Errors
-    /// As [`Archive::keep_component`].
+    /// The disk is full or was made read-only.
     pub(crate) fn keep_config(&self, subject: &Subject, config: &Config) -> io::Result<()> {
-        keep(&self.config_dir(subject), &format!("{}.json", config.hash()), || Ok(config.json().into()))
+        let json = config.json().as_bytes();
+        let path = self.config_dir(subject).join(format!("{}.json", config.hash()));
+        keep(&path, u64::try_from(json.len()).unwrap_or(u64::MAX), || Ok(json.to_vec()))
+    }
+
+    /// The component of a state.
+    pub(crate) fn component_of(&self, stamp: &Stamp) -> Option<Vec<u8>> {
+        intact(&self.component_path(stamp), stamp.digest)
     }
 
     /// The component of that digest, of whichever plugin.
@@ -76,9 +89,11 @@ impl Archive {
             for file in fs::read_dir(plugin.path()).into_iter().flatten().flatten() {
                 let name = file.file_name();
                 let version = name.to_str().and_then(|name| name.strip_prefix(&prefix)?.strip_suffix(".wasm"));
-                if let (Some(version), Some(plugin)) = (version, plugin.file_name().to_str()) {
-                    let wasm = fs::read(file.path()).ok().filter(|wasm| Digest::of(wasm) == digest)?;
-                    return Some(KeptComponent { plugin: plugin.to_owned(), version: version.to_owned(), wasm });
+                let (Some(version), Some(plugin)) = (version, plugin.file_name().to_str().map(str::to_owned)) else {
+                    continue;
+                };
+                if let Some(wasm) = intact(&file.path(), digest) {
+                    return Some(KeptComponent { plugin, version: version.to_owned(), wasm });
                 }
             }
         }
@@ -98,40 +113,58 @@ impl Archive {
         files.filter_map(|file| file.file_name().to_str()?.split_once('_')?.0.parse().ok()).collect()
     }
 
-    /// The states a subject was in and that were good, the last one first.
-    pub(crate) fn states(&self, subject: &Subject) -> Vec<Stamp> {
+    /// What ran for a subject.
+    pub(crate) fn history(&self, subject: &Subject) -> History {
         let text = fs::read(self.states_path(subject)).ok();
         text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
-    /// Remembers a state, as the subject's last one.
+    /// Changes what is remembered of a subject; what other processes change meanwhile is not lost.
     ///
     /// # Errors
-    /// As [`Archive::keep_component`].
-    pub(crate) fn keep_state(&self, subject: &Subject, stamp: &Stamp) -> io::Result<()> {
-        let states = self.states(subject);
-        if states.first() == Some(stamp) {
+    /// The disk is full or was made read-only, or another process is stuck in the middle of this.
+    pub(crate) fn change_history(&self, subject: &Subject, change: impl FnOnce(&mut History)) -> io::Result<()> {
+        let _turn = FileLock::take(&self.lock_path(subject), 0o600)?;
+        let before = self.history(subject);
+        let mut after = before.clone();
+        change(&mut after);
+        if after == before {
             return Ok(());
         }
-        let others = states.into_iter().filter(|other| other.pin() != stamp.pin());
-        self.write_states(subject, &[stamp.clone()].into_iter().chain(others).take(KEPT_MAX).collect::<Vec<_>>())
+        private_file::replace(&self.states_path(subject), &[&serde_json::to_vec(&after)?])
     }
 
-    /// Forgets a state that turned out not to be good.
+    /// Removes what nobody needs: of each plugin and each subject all but the four used last, and but what is wanted. `wanted` is only
+    /// asked for where there are more than four.
     ///
     /// # Errors
-    /// As [`Archive::keep_component`].
-    pub(crate) fn forget_state(&self, subject: &Subject, pin: Pin) -> io::Result<()> {
-        let states = self.states(subject).into_iter().filter(|state| state.pin() != pin);
-        self.write_states(subject, &states.collect::<Vec<_>>())
+    /// A directory cannot be read or written.
+    pub(crate) fn tidy(&self, wanted: impl FnOnce() -> HashSet<Digest>) -> io::Result<()> {
+        let mut old = Vec::new();
+        for kind in [&self.components, &self.configs] {
+            for dir in fs::read_dir(kind)? {
+                old.extend(all_but_the_latest(&dir?.path())?);
+            }
+        }
+        if old.is_empty() {
+            return Ok(());
+        }
+        let wanted = wanted();
+        old.retain(|path| !digest_in(path).is_some_and(|digest| wanted.contains(&digest)));
+        old.into_iter().try_for_each(fs::remove_file)
     }
 
-    fn write_states(&self, subject: &Subject, states: &[Stamp]) -> io::Result<()> {
-        private_file::replace(&self.states_path(subject), &[&serde_json::to_vec(states)?])
+    fn component_path(&self, stamp: &Stamp) -> PathBuf {
+        self.components.join(&stamp.plugin).join(format!("{}_{}.wasm", stamp.digest, stamp.version))
     }
 
     fn states_path(&self, subject: &Subject) -> PathBuf {
         self.states.join(format!("{}.json", dir_name(subject)))
+    }
+
+    fn lock_path(&self, subject: &Subject) -> PathBuf {
+        let sum: u32 = dir_name(subject).bytes().map(u32::from).sum();
+        self.states.join(format!(".{}.lock", sum % LOCK_FILES))
     }
 
     fn config_dir(&self, subject: &Subject) -> PathBuf {
@@ -146,24 +179,46 @@ fn dir_name(subject: &Subject) -> &str {
     }
 }
 
-fn keep(dir: &Path, name: &str, bytes: impl FnOnce() -> io::Result<Vec<u8>>) -> io::Result<()> {
-    let path = dir.join(name);
-    if let Ok(file) = File::options().write(true).open(&path) {
+fn keep(path: &Path, bytes: u64, read: impl FnOnce() -> io::Result<Vec<u8>>) -> io::Result<()> {
+    if let Ok(file) = File::options().write(true).open(path)
+        && file.metadata()?.len() == bytes
+    {
         return file.set_modified(clock::now());
     }
-    private_file::create_dir(dir)?;
-    private_file::replace(&path, &[&bytes()?])?;
-    remove_least_recent(dir)
+    if let Some(dir) = path.parent() {
+        private_file::create_dir(dir)?;
+    }
+    private_file::replace(path, &[&read()?])
 }
 
-fn remove_least_recent(dir: &Path) -> io::Result<()> {
+/// A file whose name tells its digest, if it is whole. One that is damaged is removed, so that it is kept anew the next time it is used.
+fn intact(path: &Path, digest: Digest) -> Option<Vec<u8>> {
+    let bytes = fs::read(path).ok()?;
+    if Digest::of(&bytes) == digest {
+        return Some(bytes);
+    }
+    tracing::warn!(path = %path.display(), "a component that was kept is damaged; it is removed");
+    // Where it cannot be removed it is as good as not there.
+    drop(fs::remove_file(path));
+    None
+}
+
+fn all_but_the_latest(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        files.push((entry.metadata()?.modified().unwrap_or(SystemTime::UNIX_EPOCH), entry.path()));
+        // Another process may be tidying as well.
+        let Ok(modified) = entry.metadata().and_then(|it| it.modified()) else { continue };
+        files.push((modified, entry.path()));
     }
     files.sort_by(|a, b| b.cmp(a));
-    files.into_iter().skip(KEPT_MAX).try_for_each(|(_, path)| fs::remove_file(path))
+    Ok(files.into_iter().skip(KEPT_MAX).map(|(_, path)| path).collect())
+}
+
+/// The digest in the name of a component or a config.
+fn digest_in(path: &Path) -> Option<Digest> {
+    let name = path.file_name()?.to_str()?;
+    name.split(['_', '.']).next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -177,11 +232,20 @@ mod tests {
         (dir, archive)
     }
 
+    fn stamp(wasm: &[u8], version: &str) -> Stamp {
+        let (plugin, version) = ("p".to_owned(), version.to_owned());
+        Stamp { plugin, version, digest: Digest::of(wasm), config_hash: Digest::of(b"{}") }
+    }
+
+    fn keep(archive: &Archive, wasm: &[u8], version: &str) -> Digest {
+        let stamp = stamp(wasm, version);
+        archive.keep_component(&stamp, wasm.len() as u64, || Ok(wasm.to_vec())).unwrap();
+        stamp.digest
+    }
+
     fn keep_aged(archive: &Archive, wasm: &[u8], age_s: u64) -> Digest {
-        let digest = Digest::of(wasm);
-        archive.keep_component("p", "1.0.0", digest, || Ok(wasm.to_vec())).unwrap();
-        let path = archive.components.join("p").join(format!("{digest}_1.0.0.wasm"));
-        let file = File::options().write(true).open(path).unwrap();
+        let digest = keep(archive, wasm, "1.0.0");
+        let file = File::options().write(true).open(archive.component_path(&stamp(wasm, "1.0.0"))).unwrap();
         file.set_modified(clock::now() - Duration::from_secs(age_s)).unwrap();
         digest
     }
@@ -189,8 +253,7 @@ mod tests {
     #[test]
     fn what_was_kept_is_found_by_digest() {
         let (_dir, archive) = archive();
-        let digest = Digest::of(b"wasm");
-        archive.keep_component("p", "1.2.3-rc.1+b_2", digest, || Ok(b"wasm".to_vec())).unwrap();
+        let digest = keep(&archive, b"wasm", "1.2.3-rc.1+b_2");
         let want =
             KeptComponent { plugin: "p".to_owned(), version: "1.2.3-rc.1+b_2".to_owned(), wasm: b"wasm".to_vec() };
         assert_eq!(archive.component(digest), Some(want));
@@ -199,41 +262,59 @@ mod tests {
     }
 
     #[test]
-    fn the_least_recent_of_five_is_removed() {
+    fn the_least_recent_of_five_is_removed_unless_it_is_wanted() {
         let (_dir, archive) = archive();
         let old: Vec<_> = (0_u8..4).map(|n| keep_aged(&archive, &[n], 100 - u64::from(n))).collect();
-        archive.keep_component("p", "1.0.0", old[0], || unreachable!("it is there")).unwrap();
+        keep(&archive, &[0], "1.0.0");
+        archive.tidy(|| panic!("there are only four")).unwrap();
         let new = keep_aged(&archive, b"new", 0);
+        archive.tidy(|| HashSet::from([old[1]])).unwrap();
+        assert!([old[0], old[1], old[2], old[3], new].into_iter().all(|it| archive.component(it).is_some()));
+        archive.tidy(HashSet::new).unwrap();
         for (digest, kept) in [(old[0], true), (old[1], false), (old[2], true), (old[3], true), (new, true)] {
             assert_eq!(archive.component(digest).is_some(), kept, "{digest}");
         }
     }
 
     #[test]
-    fn what_was_changed_on_disk_is_not_there() {
+    fn what_was_changed_on_disk_is_not_there_and_is_kept_anew_when_it_is_used() {
         let (_dir, archive) = archive();
-        let digest = keep_aged(&archive, b"good", 0);
-        fs::write(archive.components.join("p").join(format!("{digest}_1.0.0.wasm")), b"evil").unwrap();
-        assert_eq!(archive.component(digest), None);
+        for damaged in [&b"evil"[..], b"longer than it was"] {
+            let digest = keep(&archive, b"good", "1.0.0");
+            fs::write(archive.component_path(&stamp(b"good", "1.0.0")), damaged).unwrap();
+            assert_eq!(archive.component(digest), None);
+            assert_eq!(archive.component_of(&stamp(b"good", "1.0.0")), None);
+            keep(&archive, b"good", "1.0.0");
+            assert_eq!(archive.component_of(&stamp(b"good", "1.0.0")).as_deref(), Some(&b"good"[..]));
+        }
     }
 
     #[test]
-    fn the_last_states_of_a_subject_are_remembered_in_order_and_forgotten_where_they_were_no_good() {
+    fn a_damaged_copy_does_not_hide_a_good_one() {
         let (_dir, archive) = archive();
-        let stamp = |version: &str| Stamp {
-            plugin: "p".to_owned(),
-            version: version.to_owned(),
-            digest: Digest::of(version.as_bytes()),
-            config_hash: Digest::of(b"{}"),
-        };
-        let versions = || archive.states(&Subject::Rest).into_iter().map(|stamp| stamp.version).collect::<Vec<_>>();
-        for version in ["1", "2", "3", "2", "4", "5", "5"] {
-            archive.keep_state(&Subject::Rest, &stamp(version)).unwrap();
+        let digest = keep(&archive, b"good", "1.0.0");
+        keep(&archive, b"good", "2.0.0");
+        for version in ["1.0.0", "2.0.0"] {
+            let path = archive.component_path(&stamp(b"good", version));
+            fs::write(&path, b"evil").unwrap();
+            assert!(archive.component(digest).is_some(), "the other one is whole");
+            keep(&archive, b"good", version);
         }
-        assert_eq!(versions(), ["5", "4", "2", "3"]);
-        archive.forget_state(&Subject::Rest, stamp("4").pin()).unwrap();
-        assert_eq!(versions(), ["5", "2", "3"]);
-        assert_eq!(archive.states(&Subject::Enterprise("e".parse().unwrap())), []);
+    }
+
+    #[test]
+    fn the_history_of_a_subject_is_kept_and_many_who_change_it_at_once_lose_nothing() {
+        let (_dir, archive) = archive();
+        let stamps: Vec<Stamp> = (0_u8..4).map(|n| stamp(&[n], &format!("{n}.0.0"))).collect();
+        std::thread::scope(|scope| {
+            for stamp in &stamps {
+                let archive = &archive;
+                scope.spawn(move || archive.change_history(&Subject::Rest, |history| history.praise(stamp)).unwrap());
+            }
+        });
+        let history = archive.history(&Subject::Rest);
+        assert!(stamps.iter().all(|stamp| history.is_good(stamp.pin())), "{history:?}");
+        assert_eq!(archive.history(&Subject::Enterprise("e".parse().unwrap())), History::default());
     }
 
     #[test]

@@ -11,9 +11,10 @@ use xnovu_domain::EnterpriseId;
 
 use crate::archive::Archive;
 use crate::bindings_file::{Config, Entry, Subject};
+use crate::history::History;
 use crate::sandbox::Sandbox;
 use crate::set::{Bound, Plugin, Running, Set};
-use crate::{BindingState, Digest, Pin};
+use crate::{BindingState, Digest, Pin, Stamp};
 
 /// States remembered.
 const REMEMBERED_MAX: usize = 16;
@@ -81,6 +82,24 @@ pub(crate) fn plugin(sandbox: &Sandbox, archive: &Archive, set: &Set, digest: Di
     let image = sandbox.known(digest).unwrap_or_else(|| sandbox.load_new(digest, &kept.wasm)).ok()?;
     image.read_schema(&kept.wasm);
     Some(Arc::new(Plugin { name: kept.plugin, version, image }))
+}
+
+/// A state that ran before, under an entry: loaded already, or of what was kept. What has proved good has done so still.
+pub(crate) fn running(
+    sandbox: &Sandbox,
+    archive: &Archive,
+    subject: &Subject,
+    history: &History,
+    stamp: &Stamp,
+    entry: &Entry,
+) -> Option<Running> {
+    let config = archive.config(subject, stamp.config_hash)?;
+    let compiled = sandbox.known(stamp.digest).and_then(Result::ok);
+    let image = compiled.or_else(|| sandbox.load(&archive.component_of(stamp)?).ok())?;
+    let plugin = Plugin { name: stamp.plugin.clone(), version: Version::parse(&stamp.version).ok()?, image };
+    let entry = Entry { plugin: stamp.plugin.clone(), config, ..entry.clone() };
+    let running = Running::new(Arc::new(plugin), entry);
+    Some(if history.is_good(stamp.pin()) { running.proved_before() } else { running })
 }
 
 fn entry(current: &Bound) -> Entry {

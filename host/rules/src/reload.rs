@@ -13,6 +13,7 @@ use semver::Version;
 use crate::archive::Archive;
 use crate::bindings_file::{Entry, Subject};
 use crate::config_schema::SchemaRefusal;
+use crate::history::History;
 use crate::lock_file::{self, Rolled};
 use crate::plan::{BindingStep, Loaded, Plan, PluginStep, plan};
 use crate::report::{BindingOutcome, Hinted, PluginOutcome, Report};
@@ -123,12 +124,7 @@ impl Reload<'_> {
         if found.manifest.config_schema.is_some() && !image.knows_schema() {
             image.read_schema(&component.read()?);
         }
-        let version = found.manifest.version.clone();
-        let wasm = || component.read().map_err(|why| io::Error::other(why.reason));
-        if let Err(error) = self.means.archive.keep_component(name, &version.to_string(), component.digest, wasm) {
-            tracing::warn!(plugin = name, %error, "a component could not be kept for retries after the next reload");
-        }
-        Ok(Arc::new(Plugin { name: name.to_owned(), version, image }))
+        Ok(Arc::new(Plugin { name: name.to_owned(), version: found.manifest.version.clone(), image }))
     }
 
     fn refuse(&mut self, name: &str, found: &FoundPlugin, error: &LoadError) -> Hinted {
@@ -157,7 +153,7 @@ impl Reload<'_> {
         let before = self.before.bindings.get(subject);
         let bound = match (step, before.and_then(|bound| bound.running.clone())) {
             (BindingStep::Keep, Some(running)) => {
-                let (running, last_good) = self.succeed(subject, running);
+                let (running, last_good) = self.succeed(subject, running, &History::default());
                 Ok(Bound::running(subject.clone(), running, BindingState::Ready).with_last_good(last_good))
             }
             // A plan keeps only what runs.
@@ -185,29 +181,30 @@ impl Reload<'_> {
     fn bind(&self, subject: &Subject, entry: &Entry) -> Result<Bound, Hinted> {
         let usable = self.usable.get(&entry.plugin).cloned();
         let plugin = usable.unwrap_or_else(|| Err(Hinted::new(format!("there is no plugin {}", entry.plugin))))?;
-        let running = Running::new(plugin, entry.clone());
+        let known = self.known(subject);
+        let (running, last_good) = self.succeed(subject, Running::new(plugin, entry.clone()), &known);
         self.check(subject, &running)?;
-        if let Err(error) = self.keep(subject, &running) {
+        // What has run is not tried again, and where nothing is known to be better there is nothing to try it for.
+        let better = last_good.is_some() || self.before.bindings.get(subject).is_some_and(|it| it.running.is_some());
+        if better && !known.knows(running.pin()) {
+            self.rehearse(subject, &running)?;
+        }
+        if let Err(error) = self.keep(subject, &running, &known) {
             tracing::warn!(enterprise.id = %subject, %error, "a state could not be kept for retries after the next reload");
         }
-        let (running, last_good) = self.succeed(subject, running);
         Ok(Bound::running(subject.clone(), running, BindingState::Ready).with_last_good(last_good))
     }
 
-    /// Holds a config against its schema, asks the component about it and, where something better runs, tries it.
-    fn check(&self, subject: &Subject, running: &Running) -> Result<(), Hinted> {
-        self.check_config(subject, running)?;
-        let (Running { plugin, .. }, sandbox) = (running, self.means.sandbox);
-        if self.before.bindings.get(subject).is_none_or(|bound| bound.running.is_none()) {
-            return Ok(());
+    /// What ran before this process started; nothing where something has run in this process already, which knows better.
+    fn known(&self, subject: &Subject) -> History {
+        match self.before.bindings.get(subject) {
+            Some(before) if before.running.is_some() => History::default(),
+            Some(_) | None => self.means.archive.history(subject),
         }
-        rehearsal::try_out(sandbox, subject, running).map_err(|fault| {
-            let why = format!("{} fails on a plain notification: {}", plugin.name, fault.reason);
-            Hinted::new(why).hint(format!("xnovu plugin test {}", self.found.dir.join(&plugin.name).display()))
-        })
     }
 
-    fn check_config(&self, subject: &Subject, running: &Running) -> Result<(), Hinted> {
+    /// Holds a config against its schema, and asks the component about it.
+    fn check(&self, subject: &Subject, running: &Running) -> Result<(), Hinted> {
         let Running { plugin, entry, .. } = running;
         let (name, sandbox, config) = (&plugin.name, self.means.sandbox, entry.config.json());
         let refused = |words: &str| {
@@ -231,17 +228,45 @@ impl Reload<'_> {
         }
     }
 
-    fn keep(&self, subject: &Subject, running: &Running) -> io::Result<()> {
-        self.means.archive.keep_config(subject, &running.entry.config)?;
-        self.means.archive.keep_state(subject, running.stamp())
+    fn rehearse(&self, subject: &Subject, running: &Running) -> Result<(), Hinted> {
+        rehearsal::try_out(self.means.sandbox, subject, running).map_err(|fault| {
+            let plugin = &running.plugin.name;
+            let why = format!("{plugin} fails on a plain notification: {}", fault.reason);
+            Hinted::new(why).hint(format!("xnovu plugin test {}", self.found.dir.join(plugin).display()))
+        })
+    }
+
+    /// Keeps what begins to run for retries, roll-backs and the next start. Only what passed every check is kept, so that no number of bad
+    /// versions pushes a good one out.
+    fn keep(&self, subject: &Subject, running: &Running, known: &History) -> io::Result<()> {
+        let (archive, stamp) = (self.means.archive, running.stamp());
+        if let Some(Ok(found)) = self.found.plugins.get(&stamp.plugin) {
+            let component = &found.component;
+            let read = || component.read().map_err(|why| io::Error::other(why.reason));
+            archive.keep_component(stamp, component.bytes, read)?;
+        }
+        archive.keep_config(subject, &running.entry.config)?;
+        if known.last() == Some(stamp) {
+            return Ok(());
+        }
+        archive.change_history(subject, |history| {
+            history.begin(stamp);
+            if running.merit.is_good() {
+                history.praise(stamp);
+            }
+        })
     }
 
     /// What runs from now on, going on with what it has done if it is known, and what it falls back to.
     ///
     /// That is what ran before if it has proved good, else what that would have fallen back to: a version that has answered little or
     /// nothing does not take the place of one that has. Only where there is none it is better than nothing, if it does not fail.
-    fn succeed(&self, subject: &Subject, running: Running) -> (Running, Option<Running>) {
-        let Some(before) = self.before.bindings.get(subject) else { return (running, None) };
+    fn succeed(&self, subject: &Subject, running: Running, known: &History) -> (Running, Option<Running>) {
+        let Some(before) = self.before.bindings.get(subject).filter(|before| before.running.is_some()) else {
+            let last_good = self.recall(subject, known, known.others(running.pin()), &running.entry);
+            let running = if known.is_good(running.pin()) { running.proved_before() } else { running };
+            return (running, last_good);
+        };
         let running = match before.states().find(|state| state.pin() == running.pin()) {
             Some(known) => running.going_on_as(known),
             None => running,
@@ -254,6 +279,18 @@ impl Reload<'_> {
             .or_else(|| ran.filter(|ran| !(self.means.failing)(subject, &ran.pin())))
             .cloned();
         (running, last_good)
+    }
+
+    /// The first of these states that can still be had.
+    fn recall<'s>(
+        &self,
+        subject: &Subject,
+        known: &History,
+        mut states: impl Iterator<Item = &'s Stamp>,
+        entry: &Entry,
+    ) -> Option<Running> {
+        let Means { sandbox, archive, .. } = self.means;
+        states.find_map(|stamp| pinned::running(sandbox, archive, subject, known, stamp, entry))
     }
 
     /// What an operator rolled back to. Where that cannot be had the subject is held: what it was rolled back from must not decide.
@@ -321,25 +358,32 @@ impl Reload<'_> {
         Some(Arc::new(Plugin { name: to.plugin.clone(), version: to.version.parse().ok()?, image }))
     }
 
-    /// The last good state of a subject, or none.
+    /// The last good state of a subject, or none. What the operator has written for it counts all the same, as far as it is not the plugin
+    /// or the config: a grant that was taken back must not stay for as long as an author's file is bad.
     fn fall(&self, subject: &Subject, plugin: String, entry: Option<&Entry>, why: &Hinted) -> Bound {
         let before = self.before.bindings.get(subject);
+        let (last_good, undo_to) = before.map_or((None, None), |it| (it.last_good.clone(), it.undo_to.clone()));
+        let ran = before.and_then(|bound| bound.running.clone()).map(|ran| (ran, last_good));
         let state = BindingState::LastGood { reason: why.reason.clone() };
-        match before.and_then(|bound| bound.running.clone()).or_else(|| self.before_the_start(subject, entry?)) {
-            Some(running) => {
-                let (last_good, undo_to) = before.map_or((None, None), |it| (it.last_good.clone(), it.undo_to.clone()));
+        match ran.or_else(|| self.before_the_start(subject, entry?)) {
+            Some((running, last_good)) => {
+                let running = match entry {
+                    Some(entry) => running.under(entry),
+                    None => running,
+                };
                 Bound::running(subject.clone(), running, state).with_last_good(last_good).with_undo_to(undo_to)
             }
             None => Bound::broken(subject.clone(), plugin, entry, why.reason.clone()),
         }
     }
 
-    /// What ran for a subject before this process started, if it was of the plugin that is written now.
-    fn before_the_start(&self, subject: &Subject, entry: &Entry) -> Option<Running> {
-        let state = self.means.archive.states(subject).into_iter().next()?;
-        let plugin = pinned::plugin(self.means.sandbox, self.means.archive, self.before, state.digest)?;
-        let config = self.means.archive.config(subject, state.config_hash)?;
-        (state.plugin == entry.plugin).then(|| Running::new(plugin, Entry { config, ..entry.clone() }))
+    /// What ran for a subject before this process started, if it was of the plugin that is written now, and what that falls back to.
+    fn before_the_start(&self, subject: &Subject, entry: &Entry) -> Option<(Running, Option<Running>)> {
+        let known = self.means.archive.history(subject);
+        let of_the_plugin = known.states().filter(|stamp| stamp.plugin == entry.plugin);
+        let running = self.recall(subject, &known, of_the_plugin, entry)?;
+        let last_good = self.recall(subject, &known, known.others(running.pin()), entry);
+        Some((running, last_good))
     }
 }
 

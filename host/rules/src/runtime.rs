@@ -8,6 +8,7 @@ mod rollback;
 
 pub use rollback::{RollbackError, RolledBack};
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,6 +22,8 @@ use xnovu_domain::{EnterpriseId, Event, Verdict};
 use crate::archive::Archive;
 use crate::bindings_file::Subject;
 use crate::breaker::{Breakers, RetryWaits};
+use crate::instance::Conditions;
+use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::pinned::{Pinned, Wanted};
 use crate::pool::Pool;
@@ -31,7 +34,7 @@ use crate::scan::{Found, FoundBindings, Scanner};
 use crate::set::{Bound, Set};
 use crate::standing::{self, Standing, State};
 use crate::trial::Trial;
-use crate::{Binding, Compiler, Decided, Limits, Pin, Rules, Ruling, threads};
+use crate::{Binding, Compiler, Decided, Digest, Limits, Pin, Rules, Ruling, Stamp, threads};
 use evaluate::Ask;
 
 /// How long `bindings.toml` stays as it is before it takes somebody's rules away.
@@ -97,7 +100,8 @@ pub struct Runtime {
 struct Inner {
     options: RuntimeOptions,
     sandbox: Arc<Sandbox>,
-    archive: Archive,
+    archive: Arc<Archive>,
+    keeper: Keeper,
     known: Known,
     set: ArcSwap<Set>,
     /// Number of that set, for whoever waits for another.
@@ -119,9 +123,12 @@ impl Runtime {
     /// Rules cannot run at all, or `bindings.toml` is there and cannot be read.
     pub async fn open(options: RuntimeOptions) -> Result<(Self, Report), OpenError> {
         let known = Known::at(&options.cache_dir);
+        let sandbox = Sandbox::open(&options.cache_dir, options.compiler.clone(), options.threads)?;
+        let archive = Arc::new(Archive::open(&options.cache_dir)?);
         let inner = Arc::new(Inner {
-            sandbox: Arc::new(Sandbox::open(&options.cache_dir, options.compiler.clone(), options.threads)?),
-            archive: Archive::open(&options.cache_dir)?,
+            sandbox: Arc::new(sandbox),
+            keeper: Keeper::start(archive.clone())?,
+            archive,
             set: ArcSwap::from_pointee(Set::held(known.subjects()?)),
             known,
             generation: watch::Sender::new(0),
@@ -223,7 +230,9 @@ impl Rules for Runtime {
 
     async fn admit(&self, event: Event) -> Ruling<Verdict> {
         match self.bound(&event.notification.enterprise_id) {
-            Some(bound) => self.ask(&bound, event, |conditions, event| conditions.admit(event)).await,
+            Some(bound) => {
+                self.ask(&bound, event, Ask { call: |conditions, event| conditions.admit(event), whole: false }).await
+            }
             None => Ruling::Unbound,
         }
     }
@@ -231,7 +240,7 @@ impl Rules for Runtime {
     async fn decide(&self, event: Event, pin: Option<&Pin>) -> Ruling<Decided> {
         let enterprise = &event.notification.enterprise_id;
         let Some(bound) = self.bound(enterprise) else { return Ruling::Unbound };
-        let decide: Ask<Decided> = |conditions, event| conditions.decide(event);
+        let decide = Ask { call: |conditions: Conditions<'_>, event| conditions.decide(event), whole: true };
         match pin {
             None => self.ask(&bound, event, decide).await,
             // What was fixed has answered this event before, so no breaker stands in its way.
@@ -284,10 +293,26 @@ impl Inner {
         drop(before);
         if report.changed {
             self.remember(&after);
-            let kept = self.archive.digests();
-            self.sandbox.tidy(|digest| kept.contains(&digest) || after.holds(digest));
+            self.tidy(&after);
         }
         Some(report)
+    }
+
+    /// Removes what nobody needs any more from the disk.
+    fn tidy(&self, set: &Set) {
+        let wanted = || {
+            let histories = set.bindings.keys().map(|subject| self.archive.history(subject));
+            let named: Vec<Stamp> = histories.flat_map(|it| it.states().cloned().collect::<Vec<_>>()).collect();
+            let rolled = set.lock.enterprises.values().flat_map(|locked| [&locked.from, &locked.to]);
+            let stamps = named.iter().chain(rolled).flat_map(|stamp| [stamp.digest, stamp.config_hash]);
+            stamps.chain(set.loaded_plugins().map(|plugin| plugin.image.digest())).collect()
+        };
+        if let Err(error) = self.archive.tidy(wanted) {
+            tracing::warn!(%error, "old components and configs could not be removed");
+        }
+        let kept: HashSet<Digest> =
+            self.archive.digests().into_iter().chain(set.loaded_plugins().map(|it| it.image.digest())).collect();
+        self.sandbox.tidy(|digest| kept.contains(&digest));
     }
 
     /// Puts a set in the place of the one it was made from; false where that is no longer in force.

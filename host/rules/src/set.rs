@@ -78,6 +78,11 @@ impl Running {
         Self { plugin, entry, stamp, tally: Arc::default(), merit: Arc::default(), since: clock::now() }
     }
 
+    /// The same, of which it is written down that it is good.
+    pub(crate) fn proved_before(self) -> Self {
+        Self { merit: Arc::new(Merit::of_a_good_one()), ..self }
+    }
+
     /// The same, going on with what it has done and earned as `known`.
     pub(crate) fn going_on_as(self, known: &Self) -> Self {
         Self { tally: known.tally.clone(), merit: known.merit.clone(), since: known.since, ..self }
@@ -132,11 +137,6 @@ impl Set {
     #[must_use]
     pub fn binding(&self, enterprise: &EnterpriseId) -> Option<&Binding> {
         self.bound(enterprise).map(|bound| &bound.binding)
-    }
-
-    /// Whether the set runs a component, or has it ready to.
-    pub(crate) fn holds(&self, digest: Digest) -> bool {
-        self.loaded_plugins().any(|plugin| plugin.image.digest() == digest)
     }
 
     /// Every plugin that runs, ran before or is ready to.

@@ -13,13 +13,26 @@ use xnovu_domain::{EnterpriseId, Event};
 use super::{Inner, Runtime};
 use crate::breaker::{Change, Failure, Route, Turn, Whose};
 use crate::instance::{Conditions, Outcome};
+use crate::keeper::Note;
 use crate::pool::PoolError;
 use crate::sandbox::Sandbox;
 use crate::set::{Bound, Running};
 use crate::{BindingState, Broken, BrokenKind, FailurePolicy, Ruled, Ruling};
 
 /// What is asked of an instance.
-pub(super) type Ask<T> = fn(Conditions<'_>, Event) -> Outcome<T>;
+pub(super) struct Ask<T> {
+    pub(super) call: fn(Conditions<'_>, Event) -> Outcome<T>,
+    /// Whether that is all a version is there for. One that filters well and maps badly has not proved good.
+    pub(super) whole: bool,
+}
+
+impl<T> Clone for Ask<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Ask<T> {}
 
 impl Runtime {
     /// Asks whoever is to answer for an enterprise by the time a rule thread is free.
@@ -99,7 +112,7 @@ impl Inner {
         let ruling = evaluate(&self.sandbox, bound.binding.policy, running, event, ask);
         let Some(failure) = failure(&ruling) else {
             if matches!(ruling, Ruling::Ruled(_)) {
-                self.note_answer(whose, running, turn);
+                self.note_answer(bound, whose, running, turn, ask.whole);
             }
             return ruling;
         };
@@ -144,11 +157,16 @@ impl Inner {
         ruling
     }
 
-    fn note_answer(&self, whose: Whose<'_>, running: &Running, turn: Turn) {
+    fn note_answer(&self, bound: &Bound, whose: Whose<'_>, running: &Running, turn: Turn, whole: bool) {
         if self.breakers.answered(whose, turn) == Some(Change::Closed) {
             tracing::info!(enterprise.id = %whose.enterprise, plugin = %running.stamp(), "the rules answer again and decide again");
         }
-        running.merit.answered();
+        if running.merit.answered(whole) {
+            tracing::debug!(enterprise.id = %bound.subject, plugin = %running.stamp(), "the rules have proved good");
+            if !self.keeper.tell(Note::Good(bound.subject.clone(), running.stamp().clone())) {
+                running.merit.not_told();
+            }
+        }
     }
 
     /// Tells the breaker of a failure. True: it opened.
@@ -169,6 +187,7 @@ impl Inner {
         tracing::error!(enterprise.id = %whose.enterprise, plugin = %running.stamp(), failures, calls, reason = failure.reason, retry_s = wait.as_secs(), until_then, "the rules fail too often");
         if bound.is_of_one_enterprise() {
             running.merit.lost();
+            self.keeper.tell(Note::Bad(bound.subject.clone(), running.pin()));
         }
         true
     }
@@ -183,7 +202,8 @@ impl Bound {
 /// Asks one version, on this thread.
 fn evaluate<T>(sandbox: &Sandbox, policy: FailurePolicy, running: &Running, event: Event, ask: Ask<T>) -> Ruling<T> {
     let Running { plugin, entry, tally, .. } = running;
-    let outcome = ask(sandbox.conditions(&plugin.image, entry.config.json(), &entry.limits, entry.log_guest), event);
+    let outcome =
+        (ask.call)(sandbox.conditions(&plugin.image, entry.config.json(), &entry.limits, entry.log_guest), event);
     let Outcome { result, fuel, duration, log, memory_bytes: _ } = outcome;
     tally.count(result.is_ok(), duration, fuel);
     let stamp = running.stamp().clone();

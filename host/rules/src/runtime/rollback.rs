@@ -109,20 +109,12 @@ impl Inner {
             return Err(RollbackError::Already(subject.clone(), from.clone()));
         }
         let from = bound.running.clone().ok_or_else(|| RollbackError::NothingRuns(subject.clone()))?;
-        let to = bound.last_good.clone().or_else(|| self.before_the_start(set, subject, &from));
+        let to = bound.last_good.clone();
         let to = to.ok_or_else(|| RollbackError::NoPrevious(subject.clone()))?;
         // Limits, grants and policy are those in force: they are the operator's, not the version's.
         let mut to = to.under(&from.entry);
         to.since = clock::now();
         Ok((from, to))
-    }
-
-    /// What ran before in an earlier process.
-    fn before_the_start(&self, set: &Set, subject: &Subject, from: &Running) -> Option<Running> {
-        let state = self.archive.states(subject).into_iter().find(|state| state.pin() != from.pin())?;
-        let plugin = pinned::plugin(&self.sandbox, &self.archive, set, state.digest)?;
-        let config = self.archive.config(subject, state.config_hash)?;
-        Some(Running::new(plugin, Entry { config, ..from.entry.clone() }))
     }
 
     fn undo(&self, subject: &Subject) -> Result<(), RollbackError> {
@@ -170,10 +162,12 @@ impl Inner {
 
     /// What a loss of power must not take away. The choice is in force already, so a failure here is only told.
     fn outlast(&self, draft: &Draft, subject: &Subject, rolled: &RolledBack) {
-        let kept = draft
-            .flush()
-            .and_then(|()| self.archive.forget_state(subject, rolled.from.pin()))
-            .and_then(|()| self.archive.keep_state(subject, &rolled.to));
+        let kept = draft.flush().and_then(|()| {
+            self.archive.change_history(subject, |history| {
+                history.forget(rolled.from.pin());
+                history.begin(&rolled.to);
+            })
+        });
         if let Err(error) = kept {
             tracing::warn!(enterprise.id = %subject, %error, "a roll-back may not survive a loss of power");
         }

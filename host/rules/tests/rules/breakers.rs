@@ -138,6 +138,41 @@ async fn a_version_that_has_answered_little_does_not_take_the_place_of_the_last_
 }
 
 #[tokio::test]
+async fn the_last_good_version_outlives_a_restart() {
+    let (plugins, runtime) = good_then_trapping().await;
+    version_that_drops(&runtime).await;
+    drop(runtime);
+    let runtime = open(&plugins, LONG).await;
+    for ruling in two_hundred_at_once(&runtime).await {
+        assert_eq!(ruled(ruling).stamp.version, "1.0.0");
+    }
+    assert_eq!(state(&runtime), State::Fallback);
+}
+
+#[tokio::test]
+async fn a_version_that_has_proved_good_is_fallen_back_to_after_any_number_of_bad_ones_and_restarts() {
+    let plugins = Plugins::new();
+    plugins.put("p", "1.0.0", guests::hostile());
+    plugins.bind(&entry(A, "p", PATIENT, "{ admit = \"drop:good\" }"));
+    let runtime = open(&plugins, LONG).await;
+    for _ in 0..20 {
+        ruled(runtime.decide(event(A), None).await);
+    }
+    drop(runtime);
+    for number in 2..5 {
+        plugins.put("p", &format!("{number}.0.0"), guests::hostile_wasi());
+        plugins.bind(&entry(A, "p", PATIENT, &format!("{{ admit = \"panic:number {number}\" }}")));
+        let runtime = open(&plugins, LONG).await;
+        assert_eq!(version_that_drops(&runtime).await, "1.0.0");
+    }
+    // One that hangs on anything is not even begun with, since a better one is known.
+    plugins.bind(&entry(A, "p", PATIENT, "{ admit = \"loop\" }"));
+    let (runtime, report) = plugins.open().await;
+    assert!(report.to_string().contains("p fails on a plain notification"), "{report}");
+    assert_eq!((version_that_drops(&runtime).await.as_str(), state(&runtime)), ("1.0.0", State::LastGood));
+}
+
+#[tokio::test]
 async fn a_last_good_version_that_runs_out_of_time_holds_whatever_the_policy() {
     let plugins = Plugins::new();
     plugins.put("p", "1.0.0", guests::hostile());

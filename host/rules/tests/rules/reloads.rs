@@ -238,10 +238,39 @@ async fn compiled_code_nobody_wants_any_more_is_removed() {
         let report = runtime.reconcile().await;
         assert!(report.changed, "{report}");
     }
-    // The four components of p kept for retries, the one that runs (a stub cannot check a config, so that is still the first).
-    assert_eq!(plugins.cached(".wasm").len(), 4);
-    assert_eq!(plugins.cached(".cwasm").len(), 5);
-    dropped(&runtime, A).await;
+    // A stub cannot check a config, so the first component still runs, and beside it only what lies there is ready.
+    assert_eq!(plugins.cached(".wasm").len(), 1, "what is refused is not kept");
+    assert_eq!(plugins.cached(".cwasm").len(), 2);
+    drop(runtime);
+    fs::write(plugins.component_path("p"), "no component").unwrap();
+    let (runtime, _) = plugins.open().await;
+    assert_eq!(dropped(&runtime, A).await.1.version, "1.0.0", "no number of bad versions pushes the good one out");
+}
+
+#[tokio::test]
+async fn what_the_operator_takes_back_is_gone_though_the_plugin_or_its_config_is_refused() {
+    let plugins = dropping();
+    let generous = format!("on_error = \"drop\"\nlog_guest = true\ngrants = {{ workflows = [\"*\"] }}\n{PATIENT}");
+    plugins.bind(&entry(A, "p", &generous, "{ admit = \"drop:one\" }"));
+    let (runtime, _) = plugins.open().await;
+    assert!(runtime.binding(&id(A)).unwrap().grants.allows_workflow("any"));
+    for (component, config) in [
+        (&b"no component"[..], "{ admit = \"drop:one\" }"),
+        (guests::hostile(), "{ validate = \"reject:no\", admit = \"drop:two\" }"),
+    ] {
+        plugins.bind(&entry(A, "p", &generous, "{ admit = \"drop:one\" }"));
+        plugins.put("p", "1.0.0", guests::hostile());
+        assert!(runtime.reconcile().await.is_clean());
+        plugins.put("p", "2.0.0", component);
+        plugins.bind(&entry(A, "p", PATIENT, config));
+        runtime.reconcile().await;
+        let binding = runtime.binding(&id(A)).unwrap();
+        assert!(matches!(binding.state, BindingState::LastGood { .. }), "{binding:?}");
+        assert_eq!((binding.policy, binding.grants.allows_workflow("any")), (FailurePolicy::Hold, false));
+        assert_eq!(dropped(&runtime, A).await.0, "one", "what ran goes on, with its own config");
+        let again = runtime.reconcile().await;
+        assert!(!again.changed, "{again}");
+    }
 }
 
 #[tokio::test]
