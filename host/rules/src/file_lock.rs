@@ -32,7 +32,11 @@ impl FileLock {
     }
 
     fn take_within(path: &Path, mode: u32, wait: Duration) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).mode(mode).open(path)?;
+        let file = match OpenOptions::new().create(true).append(true).mode(mode).open(path) {
+            // Another user's, which is good enough to wait for each other.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path)?,
+            opened => opened?,
+        };
         let began = Instant::now();
         loop {
             match file.try_lock() {

@@ -5,22 +5,31 @@
 //! long as what it was rolled back from is what lies there, and ends by itself when another component does. Never names a person.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tempfile::{NamedTempFile, TempPath};
 
-use crate::bindings_file::{Entry, Subject};
+use crate::bindings_file::{BINDINGS_FILE, Config, Entry, Subject};
+use crate::file_lock::FileLock;
 use crate::report::Hinted;
-use crate::{Digest, Stamp};
+use crate::{Digest, Stamp, clock};
 
 /// Name of the file in the plugins' directory.
 pub const LOCK_FILE: &str = "bindings.lock.toml";
 
 /// Directory beside it with the components that were rolled back to, so that a machine that never ran one can.
 const LOCKED_DIR: &str = ".locked";
+
+/// File in it whose lock is the turn to change anything of this.
+const TURN_FILE: &str = "turn";
+
+/// Age below which a file nobody names is left alone: whoever put it may be about to name it.
+const YOUNG: Duration = Duration::from_secs(3600);
 
 /// Largest file read, in bytes.
 const BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -47,6 +56,9 @@ pub(crate) struct Locked {
     pub(crate) from: Stamp,
     /// What decides instead.
     pub(crate) to: Stamp,
+    /// The config that decides instead, as JSON, for machines that never ran it.
+    #[serde(default)]
+    pub(crate) config: Option<String>,
 }
 
 /// What is to run for a subject by an entry of the lock.
@@ -60,6 +72,8 @@ pub(crate) struct Rolled {
     pub(crate) to: Stamp,
     /// The config it ran with; None where what is written has been edited since and counts.
     pub(crate) config: Option<Digest>,
+    /// That config, if the lock has it.
+    pub(crate) written: Option<Config>,
 }
 
 impl Locked {
@@ -74,8 +88,19 @@ impl Locked {
             return None;
         }
         let entry = Entry { plugin: self.to.plugin.clone(), ..entry.clone() };
-        Some(Rolled { entry, from: self.from.clone(), to: self.to.clone(), config })
+        let written = self.config.as_deref().map(Config::from_text).filter(|it| it.hash() == self.to.config_hash);
+        Some(Rolled { entry, from: self.from.clone(), to: self.to.clone(), config, written })
     }
+}
+
+/// Takes the turn to change the file or what lies beside it.
+///
+/// # Errors
+/// The directory cannot be written, or another process holds the turn for too long.
+pub(crate) fn turn(dir: &Path) -> io::Result<FileLock> {
+    let locked = dir.join(LOCKED_DIR);
+    fs::create_dir_all(&locked)?;
+    FileLock::take(&locked.join(TURN_FILE), 0o644)
 }
 
 /// Reads the file. None: there is none.
@@ -98,7 +123,7 @@ pub(crate) fn component(dir: &Path, digest: Digest) -> Option<Vec<u8>> {
     fs::read(component_path(dir, digest)).ok().filter(|wasm| Digest::of(wasm) == digest)
 }
 
-/// Puts a component beside the lock, and removes those no entry names.
+/// Puts a component beside the lock, and removes those no entry names. Whoever does has the turn.
 ///
 /// # Errors
 /// The directory cannot be written.
@@ -106,16 +131,19 @@ pub(crate) fn put_component(dir: &Path, lock: &Lock, digest: Digest, wasm: &[u8]
     let locked = dir.join(LOCKED_DIR);
     fs::create_dir_all(&locked)?;
     if component(dir, digest).is_none() {
-        let made = locked.join(format!("{digest}-{}.tmp", std::process::id()));
-        fs::write(&made, wasm)?;
-        fs::rename(&made, component_path(dir, digest))?;
+        let mut made = temporary(&locked, &digest.to_string(), 0o644)?;
+        made.write_all(wasm)?;
+        made.as_file().sync_all()?;
+        made.persist(component_path(dir, digest))?;
     }
     for entry in fs::read_dir(&locked)?.flatten() {
         let name = entry.file_name();
         let digest: Option<Digest> = name.to_str().and_then(|name| name.strip_suffix(".wasm")?.parse().ok());
         let wanted = digest.is_some_and(|digest| lock.enterprises.values().any(|locked| locked.to.digest == digest));
-        if !wanted {
-            // Two processes may tidy at once; what is gone is gone.
+        let modified = entry.metadata().and_then(|it| it.modified());
+        let young = modified.is_ok_and(|at| clock::now().duration_since(at).is_ok_and(|age| age < YOUNG));
+        if !wanted && !young && name != TURN_FILE {
+            // What is gone is gone.
             drop(fs::remove_file(entry.path()));
         }
     }
@@ -126,31 +154,33 @@ fn component_path(dir: &Path, digest: Digest) -> PathBuf {
     dir.join(LOCKED_DIR).join(format!("{digest}.wasm"))
 }
 
+/// A file beside its place, under a name nobody else uses, whatever machine they are on.
+fn temporary(dir: &Path, name: &str, mode: u32) -> io::Result<NamedTempFile> {
+    let made = tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(".tmp").tempfile_in(dir)?;
+    made.as_file().set_permissions(Permissions::from_mode(mode))?;
+    Ok(made)
+}
+
 /// A new version of the file that is not in its place yet: that it could be made shows that the directory can be written.
 pub(crate) struct Draft {
     file: File,
-    made: PathBuf,
+    /// Removed when it is dropped, unless it was put into its place.
+    made: TempPath,
     path: PathBuf,
 }
 
 impl Draft {
-    /// Writes the draft beside the place.
+    /// Writes the draft beside the place. It holds configs, so whoever may read `bindings.toml` may read it, and nobody else.
     ///
     /// # Errors
     /// The directory cannot be written.
     pub(crate) fn write(dir: &Path, lock: &Lock) -> io::Result<Self> {
         let text = toml::to_string_pretty(lock).map_err(io::Error::other)?;
-        let path = dir.join(LOCK_FILE);
-        let made = dir.join(format!(".{LOCK_FILE}.{}.tmp", std::process::id()));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&made)?;
-        let draft = |file| Self { file, made, path };
-        match file.write_all(format!("{HEAD}{text}").as_bytes()) {
-            Ok(()) => Ok(draft(file)),
-            Err(error) => {
-                drop(draft(file));
-                Err(error)
-            }
-        }
+        let mode = fs::metadata(dir.join(BINDINGS_FILE)).map_or(0o600, |it| it.permissions().mode() & 0o666);
+        let mut made = temporary(dir, LOCK_FILE, mode)?;
+        made.write_all(format!("{HEAD}{text}").as_bytes())?;
+        let (file, made) = made.into_parts();
+        Ok(Self { file, made, path: dir.join(LOCK_FILE) })
     }
 
     /// Moves it into its place.
@@ -168,13 +198,6 @@ impl Draft {
     pub(crate) fn flush(&self) -> io::Result<()> {
         self.file.sync_all()?;
         self.path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        // Gone already where it was put.
-        drop(fs::remove_file(&self.made));
     }
 }
 
@@ -218,7 +241,8 @@ mod tests {
     }
 
     fn locked(from: (&str, &str), to: (&str, &str)) -> Locked {
-        Locked { at: "2026-01-01T00:00:00Z".to_owned(), from: stamp(from.0, from.1), to: stamp(to.0, to.1) }
+        let (at, config) = ("2026-01-01T00:00:00Z".to_owned(), Some(to.1.to_owned()));
+        Locked { at, from: stamp(from.0, from.1), to: stamp(to.0, to.1), config }
     }
 
     fn entry(config: &str) -> Entry {
@@ -248,6 +272,18 @@ mod tests {
     }
 
     #[test]
+    fn whoever_may_read_the_bindings_may_read_the_lock_and_nobody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        for mode in [0o600, 0o640, 0o644] {
+            fs::write(dir.path().join(BINDINGS_FILE), "").unwrap();
+            fs::set_permissions(dir.path().join(BINDINGS_FILE), Permissions::from_mode(mode)).unwrap();
+            Draft::write(dir.path(), &Lock::default()).unwrap().put().unwrap();
+            let lock = fs::metadata(dir.path().join(LOCK_FILE)).unwrap();
+            assert_eq!(lock.permissions().mode() & 0o777, mode);
+        }
+    }
+
+    #[test]
     fn a_file_that_is_wrong_says_where_and_how_to_go_on() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(LOCK_FILE), "[enterprises.e]\nfrom = 1\n").unwrap();
@@ -260,6 +296,13 @@ mod tests {
         let choice = locked(("bad", "{}"), ("good", "{\"old\":1}"));
         let rolled = choice.holds(&entry("{}"), Digest::of(b"bad")).unwrap();
         assert_eq!((rolled.to.digest, rolled.config), (Digest::of(b"good"), Some(Digest::of(b"{\"old\":1}"))));
+        assert_eq!(rolled.written, Some(Config::from_text("{\"old\":1}")));
+        let tampered = Locked { config: Some("{\"old\":2}".to_owned()), ..choice.clone() };
+        assert_eq!(
+            tampered.holds(&entry("{}"), Digest::of(b"bad")).unwrap().written,
+            None,
+            "another config than was chosen"
+        );
         assert_eq!(choice.holds(&entry("{}"), Digest::of(b"newer")), None);
         let other = Entry { plugin: "q".to_owned(), ..entry("{}") };
         assert_eq!(choice.holds(&other, Digest::of(b"bad")), None, "bound to another plugin since");
@@ -282,6 +325,10 @@ mod tests {
         let lock = |to| Lock { enterprises: [(subject.clone(), locked(("bad", "{}"), (to, "{}")))].into() };
         put_component(dir.path(), &lock("good"), Digest::of(b"good"), b"good").unwrap();
         assert_eq!(component(dir.path(), Digest::of(b"good")).as_deref(), Some(&b"good"[..]));
+        put_component(dir.path(), &lock("better"), Digest::of(b"better"), b"better").unwrap();
+        assert!(component(dir.path(), Digest::of(b"good")).is_some(), "somebody may be about to name it");
+        let old = File::options().write(true).open(component_path(dir.path(), Digest::of(b"good"))).unwrap();
+        old.set_modified(clock::now() - 2 * YOUNG).unwrap();
         put_component(dir.path(), &lock("better"), Digest::of(b"better"), b"better").unwrap();
         assert_eq!(component(dir.path(), Digest::of(b"good")), None);
         fs::write(component_path(dir.path(), Digest::of(b"better")), "tampered").unwrap();

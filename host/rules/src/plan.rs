@@ -59,7 +59,7 @@ pub(crate) enum BindingStep {
     /// Bind it as it is written.
     Bind(Entry),
     /// An operator has rolled it back.
-    Roll(Rolled),
+    Roll(Box<Rolled>),
     /// What is written cannot run: the last good state goes on, if there is one.
     Fall {
         /// Name of the plugin, where it is known.
@@ -83,8 +83,10 @@ pub(crate) fn plan(loaded: &Loaded, found: &Found) -> Plan {
         names.map(|name| (name.to_owned(), plugin_step(loaded, found, name, allowed.get(name).copied()))).collect();
     for (subject, entry) in entries {
         let step = match entry {
-            Ok(entry) => rolled(found, &plan.lock, &subject, &entry)
-                .map_or_else(|| binding_step(loaded, found, &plan.plugins, &subject, entry), BindingStep::Roll),
+            Ok(entry) => rolled(found, &plan.lock, &subject, &entry).map_or_else(
+                || binding_step(loaded, found, &plan.plugins, &subject, entry),
+                |rolled| BindingStep::Roll(Box::new(rolled)),
+            ),
             Err(why) => BindingStep::Fall { plugin: String::new(), entry: None, why },
         };
         plan.bindings.insert(subject, step);

@@ -332,6 +332,7 @@ impl Reload<'_> {
             Some(hash) => states
                 .iter()
                 .map(|state| &state.entry.config)
+                .chain(&rolled.written)
                 .chain([&rolled.entry.config])
                 .find(|config| config.hash() == hash)
                 .cloned()

@@ -205,14 +205,14 @@ fn stamp(component: &[u8]) -> Stamp {
 
 /// `e` was rolled back from `2` to `1`.
 fn locked() -> Lock {
-    let locked = Locked { at: "2026-01-01T00:00:00Z".to_owned(), from: stamp(b"2"), to: stamp(b"1") };
+    let locked = Locked { at: "2026-01-01T00:00:00Z".to_owned(), from: stamp(b"2"), to: stamp(b"1"), config: None };
     Lock { enterprises: [(subject("e"), locked)].into() }
 }
 
 fn roll() -> BindingStep {
     let (from, to) = (stamp(b"2"), stamp(b"1"));
     let config = Some(to.config_hash);
-    BindingStep::Roll(Rolled { entry: entry("p"), from, to, config })
+    BindingStep::Roll(Box::new(Rolled { entry: entry("p"), from, to, config, written: None }))
 }
 
 #[test]

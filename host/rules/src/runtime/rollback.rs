@@ -4,6 +4,7 @@
 //! is put where every process and every later start finds it. Waits for no reload, however long that compiles. What was rolled back from
 //! stays ready, for the roll-back to be undone.
 
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
@@ -12,11 +13,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Inner, Runtime};
-use crate::bindings_file::{Entry, Subject};
+use crate::bindings_file::Subject;
+use crate::file_lock::FileLock;
 use crate::lock_file::{self, Draft, LOCK_FILE, Lock, Locked};
 use crate::report::{Hinted, Report};
+use crate::scan::component_path;
 use crate::set::{Bound, Running, Set};
-use crate::{BindingState, Stamp, clock, pinned, threads};
+use crate::{BindingState, Digest, Stamp, clock, threads};
 
 /// What was rolled back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +57,9 @@ pub enum RollbackError {
         #[source]
         source: io::Error,
     },
+    /// What is to decide would not survive a restart, nor reach another process.
+    #[error("the component of {0} is not kept any more, so the choice would not survive a restart")]
+    ComponentLost(Stamp),
     /// The file there cannot be read, and must not be overwritten.
     #[error("{0}")]
     Unreadable(Hinted),
@@ -86,16 +92,20 @@ impl Runtime {
 
 impl Inner {
     fn rollback(&self, subject: &Subject) -> Result<RolledBack, RollbackError> {
+        let _turn = self.turn()?;
         loop {
             let before = self.set.load_full();
             let (from, to) = self.way_back(&before, subject)?;
             let rolled = RolledBack { from: from.stamp().clone(), to: to.stamp().clone() };
             let mut lock = self.lock_on_disk()?;
-            let locked = Locked { at: clock::now_text(), from: rolled.from.clone(), to: rolled.to.clone() };
+            let config = Some(to.entry.config.json().to_owned());
+            let locked = Locked { at: clock::now_text(), from: rolled.from.clone(), to: rolled.to.clone(), config };
             lock.enterprises.insert(subject.clone(), locked);
             let draft = Draft::write(&self.options.plugins_dir, &lock).map_err(|source| self.unwritable(source))?;
+            self.put_component(&lock, &rolled.to)?;
             let after = Arc::new(rolled_back(&before, subject, from, to, lock.clone()));
-            if self.publish_with(&before, &after, || self.put(&draft, &lock, &rolled.to))? {
+            let put = || draft.put().map_err(|source| self.unwritable(source));
+            if self.publish_with(&before, &after, put)? {
                 self.outlast(&draft, subject, &rolled);
                 return Ok(rolled);
             }
@@ -118,6 +128,7 @@ impl Inner {
     }
 
     fn undo(&self, subject: &Subject) -> Result<(), RollbackError> {
+        let _turn = self.turn()?;
         let mut lock = self.lock_on_disk()?;
         if lock.enterprises.remove(subject).is_none() {
             return Err(RollbackError::NotRolledBack(subject.clone()));
@@ -133,15 +144,20 @@ impl Inner {
         lock_file::read(&self.options.plugins_dir).map(Option::unwrap_or_default).map_err(RollbackError::Unreadable)
     }
 
-    /// Puts the choice and its component where the other processes find them.
-    fn put(&self, draft: &Draft, lock: &Lock, to: &Stamp) -> Result<(), RollbackError> {
-        let put = || {
-            if let Some(kept) = self.archive.component(to.digest) {
-                lock_file::put_component(&self.options.plugins_dir, lock, to.digest, &kept.wasm)?;
-            }
-            draft.put()
-        };
-        put().map_err(|source| self.unwritable(source))
+    fn turn(&self) -> Result<FileLock, RollbackError> {
+        lock_file::turn(&self.options.plugins_dir).map_err(|source| self.unwritable(source))
+    }
+
+    /// Puts the component where the other processes and the next start find it.
+    fn put_component(&self, lock: &Lock, to: &Stamp) -> Result<(), RollbackError> {
+        let dir = &self.options.plugins_dir;
+        let wasm = lock_file::component(dir, to.digest)
+            .or_else(|| self.archive.component_of(to))
+            .or_else(|| self.archive.component(to.digest).map(|kept| kept.wasm))
+            // Where only the config is rolled back, it lies there.
+            .or_else(|| fs::read(component_path(dir, &to.plugin)).ok().filter(|it| Digest::of(it) == to.digest))
+            .ok_or_else(|| RollbackError::ComponentLost(to.clone()))?;
+        lock_file::put_component(dir, lock, to.digest, &wasm).map_err(|source| self.unwritable(source))
     }
 
     /// Replaces the set, and takes that back where `then` fails. A reload that ends meanwhile waits, so it sees both or neither.

@@ -81,14 +81,46 @@ async fn a_roll_back_survives_a_restart_and_reaches_a_machine_that_never_ran_tha
     assert_eq!((decides(&runtime, A).await, state(&runtime, A)), (one(), State::RolledBack));
     assert!(matches!(runtime.rollback(&subject(A)).await, Err(RollbackError::Already(..))));
 
-    // Only the component is there, not the config it ran with: with that of the file it would be another state than was chosen.
     let elsewhere = tempfile::tempdir().unwrap();
     let options = RuntimeOptions::new(plugins.path(), elsewhere.path().join("state/compiled"), compiler());
     let (stranger, report) = Runtime::open(options).await.unwrap();
-    assert_eq!(state(&stranger, A), State::NotLoaded, "{report}");
+    assert_eq!((decides(&stranger, A).await, state(&stranger, A)), (one(), State::RolledBack), "{report}");
     bind(&plugins, "three");
     stranger.reconcile().await;
     assert_eq!(decides(&stranger, A).await, ("three".to_owned(), "1.0.0".to_owned()));
+}
+
+#[tokio::test]
+async fn roll_backs_at_once_are_all_written_down() {
+    let (plugins, runtime) = two_versions().await;
+    let (other, _) = plugins.open().await;
+    for _ in 0..10 {
+        let (a, b) = (subject(A), subject(B));
+        let (one, two) = tokio::join!(runtime.rollback(&a), other.rollback(&b));
+        assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
+        for runtime in [&runtime, &other] {
+            assert!(runtime.reconcile().await.is_clean());
+            assert_eq!([state(runtime, A), state(runtime, B)], [State::RolledBack; 2]);
+        }
+        let (one, two) = tokio::join!(other.undo_rollback(&a), runtime.undo_rollback(&b));
+        assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
+        for runtime in [&runtime, &other] {
+            runtime.reconcile().await;
+            assert_eq!([state(runtime, A), state(runtime, B)], [State::Ready; 2]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_version_whose_component_is_lost_is_not_rolled_back_to_as_that_would_end_with_the_process() {
+    let (plugins, runtime) = two_versions().await;
+    let kept = plugins.cached("_1.0.0.wasm");
+    assert_eq!(kept.len(), 1);
+    fs::write(&kept[0], "damaged").unwrap();
+    let refused = runtime.rollback(&subject(A)).await;
+    assert!(matches!(refused, Err(RollbackError::ComponentLost(_))), "{refused:?}");
+    assert_eq!((decides(&runtime, A).await.1.as_str(), state(&runtime, A)), ("2.0.0", State::Ready));
+    assert!(!plugins.path().join("bindings.lock.toml").exists());
 }
 
 #[tokio::test]
@@ -186,9 +218,8 @@ async fn what_cannot_be_rolled_back_says_why() {
 #[tokio::test]
 async fn a_directory_that_cannot_be_written_refuses_and_nothing_changes() {
     let (plugins, runtime) = two_versions().await;
-    // Root may write anywhere, but not a file where a directory stands.
-    let blocked = format!(".bindings.lock.toml.{}.tmp", std::process::id());
-    fs::create_dir(plugins.path().join(blocked)).unwrap();
+    // Root may write anywhere, but not into a directory that is a file.
+    fs::write(plugins.path().join(".locked"), "").unwrap();
     fs::set_permissions(plugins.path(), Permissions::from_mode(0o555)).unwrap();
     let refused = runtime.rollback(&subject(A)).await;
     fs::set_permissions(plugins.path(), Permissions::from_mode(0o755)).unwrap();

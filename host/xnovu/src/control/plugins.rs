@@ -103,7 +103,7 @@ fn refused(error: &RollbackError) -> Failure {
     match error {
         RollbackError::NotBound(_) => failure.hint("xnovu plugin list shows who is bound; '*' is bound as a whole"),
         RollbackError::NothingRuns(_) => failure.hint("xnovu plugin list says why"),
-        RollbackError::NoPrevious(_) => failure.hint("put the component that is wanted into the plugin's directory"),
+        RollbackError::NoPrevious(_) | RollbackError::ComponentLost(_) => failure.hint("put the component that is wanted into the plugin's directory"),
         RollbackError::Already(subject, _) => failure.hint(format!("xnovu plugin rollback {subject} --undo")),
         RollbackError::NotRolledBack(_) => failure.hint("xnovu plugin list shows who is"),
         RollbackError::Unwritable { .. } => failure.hint(
