@@ -13,6 +13,7 @@ use semver::Version;
 use crate::archive::Archive;
 use crate::bindings_file::{Entry, Subject};
 use crate::config_schema::SchemaRefusal;
+use crate::fault::Fault;
 use crate::history::History;
 use crate::lock_file::{self, Rolled};
 use crate::plan::{BindingStep, Loaded, Plan, PluginStep, plan};
@@ -21,13 +22,15 @@ use crate::ruling::guest_words;
 use crate::sandbox::{Image, LoadError, Sandbox};
 use crate::scan::{Found, FoundBindings, FoundPlugin, build_hint};
 use crate::set::{Bound, Plugin, Running, Set};
-use crate::{BindingState, Digest, Pin, Stamp, pinned, rehearsal, threads};
+use crate::{BindingState, BrokenKind, Digest, Pin, Stamp, pinned, rehearsal, threads};
 
 /// What a reload works with.
 #[derive(Clone, Copy)]
 pub(crate) struct Means<'a> {
     pub(crate) sandbox: &'a Sandbox,
     pub(crate) archive: &'a Archive,
+    /// Whether what runs is remembered for the next start.
+    pub(crate) remembers: bool,
     /// Whether what ran for a subject failed too often to be gone back to.
     pub(crate) failing: &'a (dyn Fn(&Subject, &Pin) -> bool + Sync),
 }
@@ -130,9 +133,10 @@ impl Reload<'_> {
     fn refuse(&mut self, name: &str, found: &FoundPlugin, error: &LoadError) -> Hinted {
         let hint = error.hint().map_or_else(|| build_hint(&self.found.dir, name), str::to_owned);
         let why = Hinted::new(error.to_string()).hint(hint);
-        if error.is_lasting() {
-            self.after.refused.insert(found.component.digest, why.clone());
+        if !error.is_lasting() {
+            return why.passing();
         }
+        self.after.refused.insert(found.component.digest, why.clone());
         why
     }
 
@@ -189,7 +193,9 @@ impl Reload<'_> {
         if better && !known.knows(running.pin()) {
             self.rehearse(subject, &running)?;
         }
-        if let Err(error) = self.keep(subject, &running, &known) {
+        if self.means.remembers
+            && let Err(error) = self.keep(subject, &running, &known)
+        {
             tracing::warn!(enterprise.id = %subject, %error, "a state could not be kept for retries after the next reload");
         }
         Ok(Bound::running(subject.clone(), running, BindingState::Ready).with_last_good(last_good))
@@ -224,7 +230,7 @@ impl Reload<'_> {
         match conditions.validate_config().result {
             Ok(Ok(())) => Ok(()),
             Ok(Err(words)) => Err(refused(&guest_words(&words))),
-            Err(fault) => Err(Hinted::new(format!("{name} cannot check its config: {}", fault.reason))),
+            Err(fault) => Err(because(&fault, format!("{name} cannot check its config: {}", fault.reason))),
         }
     }
 
@@ -232,7 +238,7 @@ impl Reload<'_> {
         rehearsal::try_out(self.means.sandbox, subject, running).map_err(|fault| {
             let plugin = &running.plugin.name;
             let why = format!("{plugin} fails on a plain notification: {}", fault.reason);
-            Hinted::new(why).hint(format!("xnovu plugin test {}", self.found.dir.join(plugin).display()))
+            because(&fault, why).hint(format!("xnovu plugin test {}", self.found.dir.join(plugin).display()))
         })
     }
 
@@ -293,30 +299,45 @@ impl Reload<'_> {
         states.find_map(|stamp| pinned::running(sandbox, archive, subject, known, stamp, entry))
     }
 
-    /// What an operator rolled back to. Where that cannot be had the subject is held: what it was rolled back from must not decide.
+    /// What an operator rolled back to. Where that cannot be had, what runs goes on if it is not what was rolled back from: that must not
+    /// decide, so then the subject is held.
     fn roll(&mut self, subject: &Subject, rolled: &Rolled) -> BindingOutcome {
-        let bound = match self.rolled(subject, rolled) {
+        let (bound, why) = match self.rolled(subject, rolled) {
             Ok((running, undo_to)) => {
                 let state = BindingState::RolledBack { from: rolled.from.to_string() };
-                Bound::running(subject.clone(), running, state).with_undo_to(undo_to)
+                (Bound::running(subject.clone(), running, state).with_undo_to(undo_to), None)
             }
-            Err(why) => Bound::broken(subject.clone(), rolled.to.plugin.clone(), Some(&rolled.entry), why.reason),
+            Err(why) => {
+                let why = why.hint(format!("xnovu plugin rollback {subject} --undo"));
+                (self.without(subject, rolled, &why), Some(why))
+            }
         };
-        let outcome = match (&bound.binding.stamp, &bound.binding.state) {
-            (Some(stamp), _) => BindingOutcome::RolledBack(stamp.clone(), rolled.from.clone()),
-            (None, BindingState::NotLoaded { reason }) => BindingOutcome::NotLoaded(
-                Hinted::new(reason.clone()).hint(format!("xnovu plugin rollback {subject} --undo")),
-            ),
-            (None, _) => BindingOutcome::NotLoaded(Hinted::new("it does not run")),
+        let outcome = match (bound.binding.stamp.clone(), why) {
+            (Some(stamp), None) => BindingOutcome::RolledBack(stamp, rolled.from.clone()),
+            (Some(stamp), Some(why)) => BindingOutcome::LastGood(stamp, why),
+            (None, why) => BindingOutcome::NotLoaded(why.unwrap_or_else(|| Hinted::new("it does not run"))),
         };
         self.after.bindings.insert(subject.clone(), Arc::new(bound));
         outcome
     }
 
+    /// A subject whose roll-back cannot be followed.
+    fn without(&self, subject: &Subject, rolled: &Rolled, why: &Hinted) -> Bound {
+        let ran = self.before.bindings.get(subject).and_then(|before| before.running.clone());
+        match ran.filter(|ran| ran.pin() != rolled.from.pin()) {
+            Some(ran) => {
+                let state = BindingState::LastGood { reason: why.reason.clone() };
+                Bound::running(subject.clone(), ran.under(&rolled.entry), state)
+            }
+            None => Bound::broken(subject.clone(), rolled.to.plugin.clone(), Some(&rolled.entry), why.reason.clone()),
+        }
+    }
+
     /// What is to run, and what it was rolled back from if that is still there. Nothing is fallen back to: what ran last is what must not
     /// decide.
     fn rolled(&self, subject: &Subject, rolled: &Rolled) -> Result<(Running, Option<Running>), Hinted> {
-        let lost = |what: &str| Hinted::new(format!("it was rolled back to {}, whose {what} is lost", rolled.to));
+        let lost =
+            |what: &str| Hinted::new(format!("it was rolled back to {}, whose {what} is lost", rolled.to)).passing();
         let before = self.before.bindings.get(subject);
         let states: Vec<&Running> = before.iter().flat_map(|bound| bound.states()).collect();
         let plugin = states
@@ -386,6 +407,12 @@ impl Reload<'_> {
         let last_good = self.recall(subject, &known, known.others(running.pin()), entry);
         Some((running, last_good))
     }
+}
+
+/// A failure in words. Time that ran out may be our own load's fault.
+fn because(fault: &Fault, why: String) -> Hinted {
+    let why = Hinted::new(why);
+    if fault.kind == BrokenKind::TimedOut { why.passing() } else { why }
 }
 
 impl Set {

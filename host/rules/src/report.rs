@@ -32,6 +32,8 @@ pub struct Hinted {
     pub reason: String,
     /// What mends it.
     pub hint: Option<String>,
+    /// Whether it may go better by itself when it is tried again.
+    pub passing: bool,
 }
 
 /// What became of a plugin.
@@ -79,11 +81,30 @@ impl Report {
             .any(|(_, outcome)| !matches!(outcome, BindingOutcome::Ready(_) | BindingOutcome::RolledBack(..)));
         self.notes.is_empty() && !bad_binding && !self.plugins.iter().any(|(_, outcome)| refused(outcome))
     }
+
+    /// Whether something failed that may go better by itself: a compiler that was starved, a disk that hiccupped, time that ran out.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        let plugins = self.plugins.iter().filter_map(|(_, outcome)| match outcome {
+            PluginOutcome::Refused { why, .. } => Some(why),
+            PluginOutcome::Loaded { .. } | PluginOutcome::Unbound => None,
+        });
+        let bindings = self.bindings.iter().filter_map(|(_, outcome)| match outcome {
+            BindingOutcome::LastGood(_, why) | BindingOutcome::NotLoaded(why) => Some(why),
+            BindingOutcome::Ready(_) | BindingOutcome::RolledBack(..) => None,
+        });
+        self.notes.iter().chain(plugins).chain(bindings).any(|why| why.passing)
+    }
 }
 
 impl Hinted {
     pub(crate) fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), hint: None }
+        Self { reason: reason.into(), hint: None, passing: false }
+    }
+
+    /// It may go better by itself when it is tried again.
+    pub(crate) fn passing(self) -> Self {
+        Self { passing: true, ..self }
     }
 
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {

@@ -58,6 +58,8 @@ pub struct RuntimeOptions {
     pub unbind_after: Duration,
     /// How long a version that fails too often is left alone before it is tried again.
     pub retry: RetryWaits,
+    /// Whether what runs is remembered, for retries and the next start, and what nobody needs any more removed. Not for who only looks.
+    pub remembers: bool,
 }
 
 impl RuntimeOptions {
@@ -73,6 +75,7 @@ impl RuntimeOptions {
             limits: Limits::default(),
             unbind_after: UNBIND_AFTER,
             retry: RetryWaits::default(),
+            remembers: true,
         }
     }
 }
@@ -284,14 +287,15 @@ impl Inner {
         let failing = |subject: &Subject, pin: &Pin| {
             self.breakers.open().iter().any(|open| open.subject == *subject && open.pin == *pin)
         };
-        let means = Means { sandbox: &self.sandbox, archive: &self.archive, failing: &failing };
+        let remembers = self.options.remembers;
+        let means = Means { sandbox: &self.sandbox, archive: &self.archive, remembers, failing: &failing };
         let (after, report) = reload(means, &before, found);
         let after = Arc::new(after);
         if !self.publish(&before, &after) {
             return None;
         }
         drop(before);
-        if report.changed {
+        if report.changed && remembers {
             self.remember(&after);
             self.tidy(&after);
         }

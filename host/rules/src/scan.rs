@@ -77,7 +77,7 @@ impl FoundComponent {
     pub(crate) fn read(&self) -> Result<Vec<u8>, Hinted> {
         let shown = self.path.display();
         let wasm = read(&self.path, COMPONENT_BYTES_MAX)
-            .map_err(|error| Hinted::new(format!("{shown} cannot be read: {error}")))?;
+            .map_err(|error| Hinted::new(format!("{shown} cannot be read: {error}")).passing())?;
         if Digest::of(&wasm) == self.digest {
             return Ok(wasm);
         }
@@ -175,7 +175,9 @@ fn scan_bindings(dir: &Path, defaults: &Limits) -> FoundBindings {
         Ok(Ok(text)) => text,
         Ok(Err(_)) => return FoundBindings::Unreadable(vec![Hinted::new(format!("{shown} is not UTF-8"))]),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return FoundBindings::Missing,
-        Err(error) => return FoundBindings::Unreadable(vec![Hinted::new(format!("{shown} cannot be read: {error}"))]),
+        Err(error) => {
+            return FoundBindings::Unreadable(vec![Hinted::new(format!("{shown} cannot be read: {error}")).passing()]);
+        }
     };
     match BindingsFile::parse(&shown, &text, defaults) {
         Ok(file) => FoundBindings::Read(file),
@@ -203,7 +205,7 @@ fn scan_plugin(plugins_dir: &Path, name: &str) -> Result<FoundPlugin, Hinted> {
         io::ErrorKind::NotFound => {
             Hinted::new(format!("{} is not there", path.display())).hint(build_hint(plugins_dir, name))
         }
-        _ => Hinted::new(format!("{} cannot be read: {error}", path.display())),
+        _ => Hinted::new(format!("{} cannot be read: {error}", path.display())).passing(),
     })?;
     Ok(FoundPlugin { manifest, component: FoundComponent { path, digest, bytes } })
 }
@@ -211,8 +213,8 @@ fn scan_plugin(plugins_dir: &Path, name: &str) -> Result<FoundPlugin, Hinted> {
 fn scan_manifest(dir: &Path, name: &str) -> Result<Manifest, Hinted> {
     let path = dir.join(MANIFEST_FILE);
     let shown = path.display().to_string();
-    let text =
-        read(&path, MANIFEST_BYTES_MAX).map_err(|error| Hinted::new(format!("{shown} cannot be read: {error}")))?;
+    let text = read(&path, MANIFEST_BYTES_MAX)
+        .map_err(|error| Hinted::new(format!("{shown} cannot be read: {error}")).passing())?;
     let text = String::from_utf8(text).map_err(|_| Hinted::new(format!("{shown} is not UTF-8")))?;
     let all = |mistakes: Vec<Mistake>| {
         let mut told: Vec<_> = mistakes.iter().take(MISTAKES_MAX).map(ToString::to_string).collect();

@@ -1,7 +1,7 @@
 //! Reloads plugins and bindings while the process runs.
 //!
-//! Owns the triggers: a change in the plugins' directory, SIGHUP, and whoever asks. All of them lead to one reconcile, one after the
-//! other, off the line: what is under way ends with the rules it began with. Promises that each change of a plugin's or an enterprise's
+//! Owns the triggers: a change in the plugins' directory, SIGHUP, whoever asks, and time where something failed that may go better by
+//! itself. All of them lead to one reconcile, one after the other, off the line: what is under way ends with the rules it began with. Promises that each change of a plugin's or an enterprise's
 //! state is logged once. Never decides what is loaded; the runtime does.
 
 use std::collections::BTreeMap;
@@ -22,6 +22,12 @@ use crate::tasks::Tasks;
 /// Requests that may wait for a reload under way.
 const REQUESTS_MAX: usize = 16;
 
+/// Wait before what may go better by itself is tried again. Each further wait is twice the one before.
+const AGAIN_FIRST: Duration = Duration::from_secs(5);
+
+/// Longest such wait.
+const AGAIN_LONGEST: Duration = Duration::from_secs(300);
+
 /// Where a reload is asked for. Clones ask the same process.
 #[derive(Debug, Clone)]
 pub struct Reloads(mpsc::Sender<oneshot::Sender<Report>>);
@@ -36,12 +42,14 @@ impl Reloads {
             Watch::start(&parts.config.plugins, parts.config.rescan).context("watching the plugins' directory")?;
         let hangups = signal(SignalKind::hangup()).context("listening to SIGHUP")?;
         let (requests, asked) = mpsc::channel(REQUESTS_MAX);
-        let reloader = Reloader {
+        let mut reloader = Reloader {
             rules: Arc::clone(&parts.rules),
             metrics: Arc::clone(&parts.metrics),
             told: Outcomes::of(&parts.report),
-            again: parts.report.again.map(|wait| Instant::now() + wait),
+            again: None,
+            wait: None,
         };
+        reloader.look_again(&parts.report);
         tasks.spawn("reload", reloader.run(watch, hangups, asked, stop.clone()));
         Ok(Self(requests))
     }
@@ -60,6 +68,8 @@ struct Reloader {
     told: Outcomes,
     /// When to look though nothing calls for it.
     again: Option<Instant>,
+    /// The last wait before what may go better by itself was tried again.
+    wait: Option<Duration>,
 }
 
 impl Reloader {
@@ -93,7 +103,7 @@ impl Reloader {
     async fn reload(&mut self) -> Report {
         let started = Instant::now();
         let report = self.rules.reconcile().await;
-        self.again = report.again.map(|wait| Instant::now() + wait);
+        self.look_again(&report);
         self.metrics.reloaded(if report.is_clean() { "clean" } else { "refused" });
         if report.changed {
             tracing::info!(generation = report.generation, duration_ms = millis(started.elapsed()), "plugins reloaded");
@@ -103,6 +113,18 @@ impl Reloader {
         self.told = outcomes;
         report
     }
+
+    /// Settles when to look next though nothing calls for it.
+    fn look_again(&mut self, report: &Report) {
+        self.wait = next_wait(self.wait, report.may_pass());
+        let soonest = report.again.into_iter().chain(self.wait).min();
+        self.again = soonest.map(|wait| Instant::now() + wait);
+    }
+}
+
+/// The wait before another try, after that wait; None where nothing failed that may go better by itself.
+fn next_wait(last: Option<Duration>, may_pass: bool) -> Option<Duration> {
+    may_pass.then(|| last.map_or(AGAIN_FIRST, |last| (last * 2).min(AGAIN_LONGEST)))
 }
 
 fn millis(took: Duration) -> u64 {
@@ -142,5 +164,22 @@ impl Outcomes {
         for what in before.0.keys().filter(|what| !self.0.contains_key(*what)) {
             tracing::info!(what, outcome = "gone", "plugins");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_go_better_by_itself_is_tried_again_after_waits_that_double() {
+        let mut wait = None;
+        let mut waited = Vec::new();
+        for _ in 0..8 {
+            wait = next_wait(wait, true);
+            waited.extend(wait.map(|wait| wait.as_secs()));
+        }
+        assert_eq!(waited, [5, 10, 20, 40, 80, 160, 300, 300]);
+        assert_eq!(next_wait(wait, false), None, "it went well, or will never");
     }
 }

@@ -123,6 +123,25 @@ async fn a_bomb_of_one_enterprise_leaves_the_others_alone() {
     assert!(again.contains(want), "{again}");
 }
 
+#[tokio::test]
+async fn what_failed_for_the_moment_may_pass_and_what_is_refused_may_not() {
+    let plugins = Plugins::new();
+    plugins.put("p", "1.0.0", guests::hostile());
+    plugins.bind(&entry(A, "p", "limits = { wall_ms = 10_000 }", "{ admit = \"ok\" }"));
+    let program = plugins.path().join("compiler");
+    let compiler = Compiler::Child(ChildCompiler { program: program.clone(), ..child_compiler(PATIENT) });
+    let (runtime, report) = Runtime::open(RuntimeOptions { compiler, ..plugins.options() }).await.unwrap();
+    assert!(report.may_pass() && !report.is_clean(), "{report}");
+    let ChildCompiler { program: real, .. } = child_compiler(PATIENT);
+    std::os::unix::fs::symlink(real, program).unwrap();
+    let report = runtime.reconcile().await;
+    assert!(report.is_clean() && !report.may_pass(), "nothing else has changed: {report}");
+    ruled(runtime.admit(event(A)).await);
+    plugins.put("p", "2.0.0", b"no component");
+    let report = runtime.reconcile().await;
+    assert!(!report.may_pass() && !report.is_clean(), "{report}");
+}
+
 /// A compiler that notes each time it is started in a file, and its environment in another.
 fn noting(dir: &Path) -> (Compiler, PathBuf) {
     let ChildCompiler { program, .. } = child_compiler(PATIENT);

@@ -248,6 +248,24 @@ async fn compiled_code_nobody_wants_any_more_is_removed() {
 }
 
 #[tokio::test]
+async fn whoever_only_looks_changes_nothing_that_a_start_goes_back_to() {
+    let plugins = dropping();
+    drop(plugins.open().await);
+    let others = Plugins::new();
+    others.put("p", "2.0.0", guests::hostile_wasi());
+    others.bind(&entry(A, "p", PATIENT, "{ admit = \"drop:two\" }"));
+    let kept = plugins.cached(".json");
+    let look = RuntimeOptions { plugins_dir: others.path(), remembers: false, ..plugins.options() };
+    let (looked, _) = Runtime::open(look).await.unwrap();
+    assert_eq!(dropped(&looked, A).await.0, "two");
+    assert_eq!((plugins.cached(".json"), plugins.cached(".wasm").len()), (kept, 1));
+    drop(looked);
+    fs::write(plugins.component_path("p"), "no component").unwrap();
+    let (runtime, _) = plugins.open().await;
+    assert_eq!(dropped(&runtime, A).await.0, "one");
+}
+
+#[tokio::test]
 async fn what_the_operator_takes_back_is_gone_though_the_plugin_or_its_config_is_refused() {
     let plugins = dropping();
     let generous = format!("on_error = \"drop\"\nlog_guest = true\ngrants = {{ workflows = [\"*\"] }}\n{PATIENT}");
