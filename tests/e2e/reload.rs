@@ -19,6 +19,14 @@ const LONG: Duration = Duration::from_secs(90);
 /// Whose rules are exchanged.
 const E: &str = ENTERPRISES[1];
 
+/// Whose rules are exchanged as well, and whose notifications are lost where nobody answers.
+const D: &str = ENTERPRISES[2];
+
+/// Notifications inserted at a time while something is waited for, of each of three enterprises: with the pause below, 450 a second.
+const BURST: usize = 3;
+
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// What `xnovu plugin list` says of an enterprise, where every process answers.
 async fn try_listed(house: &House, enterprise: &str) -> Result<Value, String> {
     let ran = house.run(&["plugin", "list", "--output", "json"]).await;
@@ -45,7 +53,7 @@ async fn until_listed(house: &House, version: &str, state: &str) {
     .await;
 }
 
-/// Inserts notifications of E and of an enterprise without rules, in turn.
+/// Inserts notifications of E, of D and of an enterprise without rules, in turn.
 struct Load<'h> {
     house: &'h House,
     ids: Vec<i64>,
@@ -59,23 +67,24 @@ impl<'h> Load<'h> {
 
     fn insert(&mut self, count: usize) {
         for _ in 0..count {
-            self.ids.push(self.house.insert(json!({"enterprise_id": E})));
+            self.ids.extend([E, D].map(|enterprise| self.house.insert(json!({"enterprise_id": enterprise}))));
             self.plain.push(self.house.insert(json!({})));
         }
     }
 
-    /// Waits, and inserts one pair after the other meanwhile.
+    /// Waits, and inserts one burst after the other meanwhile.
     async fn during(&mut self, wait: impl Future<Output = ()>) {
         tokio::pin!(wait);
+        let mut turns = tokio::time::interval(PAUSE);
         loop {
             tokio::select! {
                 () = &mut wait => return,
-                () = tokio::time::sleep(Duration::from_millis(20)) => self.insert(1),
+                _ = turns.tick() => self.insert(BURST),
             }
         }
     }
 
-    /// Every notification was sent: those of E as two messages of one version each, the others once as they are. Answers the versions.
+    /// Every notification was sent: those with rules as two messages of one version each, the others once as they are. Answers the versions.
     async fn judge(&self) -> BTreeSet<String> {
         until_within(LONG, "every notification is sent", async || {
             let all = self.ids.iter().chain(&self.plain);
@@ -93,8 +102,11 @@ impl<'h> Load<'h> {
         for id in &self.ids {
             let row = self.house.row(*id);
             let sent = payloads.remove(row["transaction_id"].as_str().unwrap()).unwrap_or_default();
-            let marks: BTreeSet<&str> = sent.iter().filter_map(|payload| payload["mark"].as_str()).collect();
+            let of =
+                |field: &str| sent.iter().filter_map(|payload| payload[field].as_str()).collect::<BTreeSet<&str>>();
+            let marks = of("mark");
             assert_eq!((sent.len(), marks.len()), (2, 1), "two messages of one version: {sent:?} of {row}");
+            assert_eq!(of("admitted"), marks, "one version let it in and mapped it: {sent:?} of {row}");
             versions.extend(marks.into_iter().map(str::to_owned));
         }
         for id in &self.plain {
@@ -117,7 +129,7 @@ async fn good_bad_and_hanging_versions_under_load_lose_nothing_and_mix_nothing()
     let redis = RedisServer::start().await;
     let house = House::on(&redis).await;
     marked::put(&house, "p", "0.0.0", &marked::component("good", 0));
-    marked::bind(&house, &[(E, "p")]);
+    marked::bind_with(&house, &[(E, "p", "hold"), (D, "p", "drop")]);
     let daemon = house.daemon();
     let _workers = [house.worker(), house.worker()];
     daemon.until_subscribed().await;
@@ -142,6 +154,9 @@ async fn good_bad_and_hanging_versions_under_load_lose_nothing_and_mix_nothing()
     load.during(until_listed(&house, "4.0.0", "fallback")).await;
     marked::put(&house, "p", "5.0.0", &marked::component("good", 5));
     load.during(until_listed(&house, "5.0.0", "ready")).await;
+    // Traps on everything, which no trial refuses: where D's are not to be lost, the last good version has to answer from the first on.
+    marked::put(&house, "p", "6.0.0", &marked::component("trap", 6));
+    load.during(until_listed(&house, "6.0.0", "fallback")).await;
     load.insert(20);
 
     let versions = load.judge().await;

@@ -59,8 +59,16 @@ pub fn replace(path: &Path, bytes: &[u8]) {
 
 /// Binds each enterprise to a plugin of the marked kind.
 pub fn bind(house: &House, bound: &[(&str, &str)]) {
-    let entry = |(enterprise, plugin): &(&str, &str)| {
-        format!("[enterprises.\"{enterprise}\"]\nplugin = \"{plugin}\"\nlimits = {{ wall_ms = 2_000 }}\n")
+    let bound: Vec<_> = bound.iter().map(|(enterprise, plugin)| (*enterprise, *plugin, "hold")).collect();
+    bind_with(house, &bound);
+}
+
+/// The same, with what becomes of a notification whose rules cannot answer.
+pub fn bind_with(house: &House, bound: &[(&str, &str, &str)]) {
+    let entry = |(enterprise, plugin, on_error): &(&str, &str, &str)| {
+        format!(
+            "[enterprises.\"{enterprise}\"]\nplugin = \"{plugin}\"\non_error = \"{on_error}\"\nlimits = {{ wall_ms = 2_000 }}\n"
+        )
     };
     fs::create_dir_all(house.plugins()).unwrap();
     replace(&house.plugins().join("bindings.toml"), bound.iter().map(entry).collect::<String>().as_bytes());

@@ -2,13 +2,20 @@
 //!
 //! Its mark is sixteen bytes of the finished component, which a test overwrites to make another version of it, without a compiler. The
 //! mark begins with what the version does: `good`, `trap`, `loop`, `bomb`, or `late`, which loops on whatever has a payload and so gets
-//! past a trial. Each notification becomes two messages, and both carry the mark.
+//! past a trial. Each notification becomes two messages, and both carry the mark, and the mark by which this same decision let it in.
 
 #![allow(unsafe_code, reason = "a component's exports are unsafe to name, and a mark must be read as it lies there")]
 
 use exports::xnovu::rules::ruleset::{Event, Guest, Message, RuleError, Verdict};
 
 wit_bindgen::generate!({ path: "../../../wit", world: "rules" });
+
+use std::cell::RefCell;
+
+thread_local! {
+    /// The mark that admitted, in this instance.
+    static ADMITTED: RefCell<String> = const { RefCell::new(String::new()) };
+}
 
 struct Marked;
 
@@ -37,6 +44,7 @@ impl Guest for Marked {
             "bomb" => eat(),
             _ => {}
         }
+        ADMITTED.set(mark());
         Ok(Verdict::Deliver(None))
     }
 
@@ -45,7 +53,11 @@ impl Guest for Marked {
         let message = |part: u32| Message {
             workflow_key: row.workflow_key.clone(),
             recipients: row.recipients.clone(),
-            payload: format!("{{\"mark\":\"{}\",\"part\":{part}}}", mark()),
+            payload: format!(
+                "{{\"mark\":\"{}\",\"admitted\":\"{}\",\"part\":{part}}}",
+                mark(),
+                ADMITTED.with_borrow(String::clone)
+            ),
             overrides: None,
             tenant: None,
             actor: None,
