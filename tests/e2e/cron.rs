@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 use xnovu_standin::Options;
 
-use crate::support::{ENTERPRISES, House, RedisServer, TABLE, Xnovu, in_seconds, own_workflow, subscriber, until};
+use crate::support::{
+    ENTERPRISES, House, IN_PAYLOAD, RedisServer, TABLE, Xnovu, in_seconds, own_workflow, subscriber, until,
+};
 
 const RULES: &str = "ent_notification_rule";
 
@@ -12,7 +14,7 @@ fn rule(house: &House, trigger_type: &str, trigger_config: Value, columns: Value
     let enterprise = columns["enterprise_id"].as_str().unwrap_or(ENTERPRISES[0]);
     let mut row = json!({"enterprise_id": enterprise, "workflow_key": own_workflow("digest", enterprise), "trigger_type": trigger_type,
         "trigger_config": trigger_config, "updated_at": in_seconds(-3_600),
-        "rule_payload": {"recipients": [subscriber(1)], "payload": {"kind": "digest"}}});
+        "rule_payload": {"recipients": [subscriber(1)], "payload": {"kind": "digest", "text": IN_PAYLOAD}}});
     row.as_object_mut().unwrap().extend(columns.as_object().unwrap().clone());
     // The workflow of a rule that is made here is as old as the rule.
     let id = house.state().insert(RULES, &row).unwrap()["id"].as_i64().unwrap();
@@ -87,7 +89,7 @@ async fn two_daemons_and_a_restart_fire_each_slot_once() {
     seconds.sort_unstable();
     assert!(seconds.windows(2).all(|pair| pair[1] == pair[0] + 1), "{seconds:?}");
     for row in &rows {
-        assert_eq!(row["payload"], json!({"kind": "digest"}));
+        assert_eq!(row["payload"], json!({"kind": "digest", "text": IN_PAYLOAD}));
         assert_eq!(row["recipients"], json!([subscriber(1)]));
         assert_eq!(row["enterprise_id"], ENTERPRISES[0]);
     }
@@ -141,8 +143,12 @@ async fn a_bad_rule_is_named_everywhere_and_stops_no_other() {
     let every_second = json!({"cron": "* * * * * *"});
     let bad_cron = rule(&house, "CRON", json!({"cron": "61 * * * *"}), json!({}));
     let bad_zone = rule(&house, "CRON", json!({"cron": "* * * * *", "timezone": "Mars/Base"}), json!({}));
-    let bad_payload =
-        rule(&house, "CRON", every_second.clone(), json!({"rule_payload": {"recipients": [], "payload": {}}}));
+    let bad_payload = rule(
+        &house,
+        "CRON",
+        every_second.clone(),
+        json!({"rule_payload": {"recipients": [], "payload": {"text": IN_PAYLOAD}}}),
+    );
     let foreign_workflow = own_workflow("digest", ENTERPRISES[1]);
     rule(&house, "CRON", json!({"cron": "0 0 1 1 *"}), json!({"enterprise_id": ENTERPRISES[1]}));
     let foreign = rule(&house, "CRON", every_second.clone(), json!({"workflow_key": foreign_workflow}));
@@ -198,7 +204,7 @@ async fn a_change_between_the_tick_and_the_worker_binds() {
         house.state().row(RULES, workflow_off).unwrap().unwrap()["notification_workflow_id"].as_i64().unwrap();
     house.state().update("ent_notification_workflow", workflow, &json!({"deactivated": true})).unwrap();
     assert!(house.state().delete(RULES, gone).unwrap());
-    let payload = json!({"recipients": [subscriber(9)], "payload": {"kind": "edited"}});
+    let payload = json!({"recipients": [subscriber(9)], "payload": {"kind": "edited", "text": IN_PAYLOAD}});
     house.state().update(RULES, edited, &json!({"rule_payload": payload})).unwrap();
     let _worker = house.worker();
     until_rule_queue(&daemon, &[("waiting", 0), ("active", 0), ("completed", 7)]).await;
@@ -206,7 +212,7 @@ async fn a_change_between_the_tick_and_the_worker_binds() {
         assert_eq!(made_by(&house, *rule), Vec::<Value>::new());
     }
     let rows = made_by(&house, edited);
-    assert_eq!((rows.len(), &rows[0]["payload"]), (1, &json!({"kind": "edited"})));
+    assert_eq!((rows.len(), &rows[0]["payload"]), (1, &json!({"kind": "edited", "text": IN_PAYLOAD})));
     house.until_all(&ids(&rows), "SENT").await;
     house.assert_sent_once(&ids(&rows));
 }

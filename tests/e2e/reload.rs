@@ -188,7 +188,7 @@ async fn hostile_rules_hold_their_own_rows_with_a_reason_and_nobody_elses() {
     let hostile = [
         ("trap", "it trapped"),
         ("loop", "it used up its fuel"),
-        ("bomb", "bytes of memory"),
+        ("bomb", "more memory than it may have"),
         ("sockets", "wasi:sockets/tcp@0.2.0"),
     ];
     let bound: Vec<(&str, &str)> =

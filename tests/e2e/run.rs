@@ -20,7 +20,7 @@ const RUN_PATIENCE: std::time::Duration = std::time::Duration::from_secs(80);
 const UNKNOWN_TO_NOVU: &str = "unknown-to-novu";
 
 /// What stands in every payload and must be seen nowhere but at Novu.
-pub(crate) const PLANTED: &str = "planted-payload";
+const PLANTED: &str = "planted-payload";
 
 /// The kinds of notifications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -82,7 +82,7 @@ async fn the_check_names_mistakes_and_risks_at_once_and_its_exit_code_says_which
     // A password that travels in the clear is a risk.
     assert!(sound.stdout.contains("warning: REDIS_URL: sends the password in the clear"), "{sound:?}");
     assert!(sound.stdout.contains("the settings work; warnings: 1"), "{sound:?}");
-    environment.push(("WORKER_CONCURRENCY", "PLANTEDNUMBER".to_owned()));
+    environment.push(("WORKER_CONCURRENCY", "many".to_owned()));
     environment.push(("XNOVU_SWEEP_INTERVAL", "120001".to_owned()));
     environment.retain(|(name, _)| *name != "SUPABASE_SERVICE_ROLE_KEY");
     let wrong = process::run(&["config", "check", "--output", "json"], dir.path(), &environment).await;

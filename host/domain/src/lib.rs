@@ -12,6 +12,7 @@ mod disposition;
 mod event;
 mod ids;
 mod json;
+mod misfit;
 mod notification;
 mod priority;
 mod rule;
@@ -28,6 +29,7 @@ pub use disposition::{Answer, Disposition, disposition};
 pub use event::{Event, Origin};
 pub use ids::{EnterpriseId, IdError, JobId, NotificationId, RuleId, WorkflowKey};
 pub use json::{Json, JsonError};
+pub use misfit::Misfit;
 pub use notification::{
     CategoryRef, Notification, PriorityRef, PublishStatus, RowError, Standing, Status, WorkflowRef, parse_rows,
 };

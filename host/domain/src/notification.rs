@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::{Details, EnterpriseId, JobId, Json, Micros, NotificationId, Origin, RuleId, WorkflowKey};
+use crate::{Details, EnterpriseId, JobId, Json, Micros, Misfit, NotificationId, Origin, RuleId, WorkflowKey};
 
 /// `shared_types.notification_status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,27 +207,24 @@ pub struct RowError {
     pub table: &'static str,
     /// The row's id as it stands in the answer, if there is one.
     pub id: Option<String>,
-    /// What is wrong with it.
+    /// What is wrong with it; quotes nothing of it.
     #[source]
-    pub source: serde_json::Error,
+    pub source: Misfit,
 }
 
 /// The rows of a PostgREST answer, each good or bad on its own.
 ///
 /// # Errors
 /// When the answer as a whole is no JSON array.
-pub fn parse_rows<T: DeserializeOwned>(
-    table: &'static str,
-    body: &[u8],
-) -> Result<Vec<Result<T, RowError>>, serde_json::Error> {
+pub fn parse_rows<T: DeserializeOwned>(table: &'static str, body: &[u8]) -> Result<Vec<Result<T, RowError>>, Misfit> {
     #[derive(Deserialize)]
     struct IdOnly<'a> {
         #[serde(borrow)]
         id: &'a RawValue,
     }
-    let rows: Vec<&RawValue> = serde_json::from_slice(body)?;
+    let rows: Vec<&RawValue> = Misfit::parse(body)?;
     let parse = |row: &RawValue| {
-        serde_json::from_str(row.get()).map_err(|source| RowError {
+        Misfit::parse(row.get().as_bytes()).map_err(|source| RowError {
             table,
             id: serde_json::from_str::<IdOnly<'_>>(row.get()).ok().map(|row| row.id.get().to_owned()),
             source,

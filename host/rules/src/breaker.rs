@@ -81,9 +81,10 @@ pub(crate) enum Turn {
 
 /// How a version failed to answer.
 #[derive(Clone, Copy)]
-pub(crate) struct Failure<'a> {
+pub(crate) struct Failure {
     pub(crate) kind: BrokenKind,
-    pub(crate) reason: &'a str,
+    /// How, never in words of the rules: those are about one notification, and this is told of all of them.
+    pub(crate) reason: &'static str,
     pub(crate) now: Instant,
 }
 
@@ -173,7 +174,7 @@ impl Breakers {
     }
 
     /// The version in force failed.
-    pub(crate) fn failed(&self, whose: Whose<'_>, turn: Turn, failure: Failure<'_>) -> Option<Change> {
+    pub(crate) fn failed(&self, whose: Whose<'_>, turn: Turn, failure: Failure) -> Option<Change> {
         let mut breakers = self.lock();
         if breakers.len() >= BREAKERS_MAX && !breakers.contains_key(whose.enterprise) {
             return None;
@@ -194,7 +195,7 @@ impl Breakers {
     }
 
     /// The last good version failed as well.
-    pub(crate) fn last_good_failed(&self, whose: Whose<'_>, turn: Turn, failure: Failure<'_>) -> Option<Change> {
+    pub(crate) fn last_good_failed(&self, whose: Whose<'_>, turn: Turn, failure: Failure) -> Option<Change> {
         self.with(whose, |breaker, waits| breaker.last_good.failed(turn, failure, waits))?
     }
 
@@ -283,7 +284,7 @@ impl Health {
         None
     }
 
-    fn failed(&mut self, turn: Turn, failure: Failure<'_>, waits: RetryWaits) -> Option<Change> {
+    fn failed(&mut self, turn: Turn, failure: Failure, waits: RetryWaits) -> Option<Change> {
         let timed_out = failure.kind == BrokenKind::TimedOut;
         self.window.push(true, timed_out);
         let wait = self.wait.map_or(waits.first, |wait| wait.saturating_mul(2).min(waits.longest));

@@ -186,6 +186,24 @@ impl BrokenKind {
         }
     }
 
+    /// The same in words for operators. None of them is the component's own.
+    #[must_use]
+    pub fn told(self) -> &'static str {
+        match self {
+            Self::NotLoaded => "nothing could be loaded",
+            Self::RuleError => "it said that it cannot answer",
+            Self::Trap => "it trapped",
+            Self::Fuel => "it used up its fuel",
+            Self::TimedOut => "it used up its time",
+            Self::Memory => "it asked for more memory than it may have",
+            Self::InvalidAnswer => "it answered what the contract forbids",
+            Self::InputTooLarge { .. } => "the event was too large for it",
+            Self::OutputTooLarge => "its answer was too large",
+            Self::Overloaded => "no rule thread was free",
+            Self::Suspended => "it was suspended",
+        }
+    }
+
     /// Whether it says something about the component: that it traps, uses more than it may or answers what it may not. Not what a rule
     /// says itself, nor what the row or our own load is the cause of.
     pub(crate) fn is_the_components(self) -> bool {

@@ -85,8 +85,13 @@ pub struct Failing {
     pub enterprise: String,
     /// Whether the version before decides meanwhile.
     pub fallback: bool,
-    /// How the last call failed.
+    /// How the last call failed: the kind of failure, never words of the rules, which may quote a notification.
     pub reason: String,
+}
+
+/// How an open breaker is told of: without a word of the rules.
+fn told(open: &Open) -> String {
+    format!("its calls fail too often; the last failure: {}", open.reason)
 }
 
 /// In which state a subject is, and why it is not simply ready.
@@ -99,7 +104,7 @@ pub(crate) fn state(bound: &Bound, open: &[Open]) -> (State, Option<String>) {
     };
     let Some(worst) = theirs(bound, open).min_by_key(|open| open.last_good) else { return (state, reason) };
     let failing = if worst.last_good { State::Fallback } else { State::Suspended };
-    (state.max(failing), Some(worst.reason.clone()))
+    (state.max(failing), Some(told(worst)))
 }
 
 fn theirs<'a>(bound: &'a Bound, open: &'a [Open]) -> impl Iterator<Item = &'a Open> {
@@ -113,7 +118,7 @@ impl Standing {
         let failing = theirs(bound, open).map(|open| Failing {
             enterprise: open.enterprise.to_string(),
             fallback: open.last_good,
-            reason: open.reason.clone(),
+            reason: told(open),
         });
         Self {
             enterprise: bound.subject.to_string(),

@@ -40,6 +40,9 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const SUPABASE_KEY: &str = "sb_secret_PLANTEDSUPABASE";
 pub const NOVU_KEY: &str = "PLANTEDNOVUKEY";
 
+/// What stands in payloads and must be seen nowhere but on the row and at Novu.
+pub const IN_PAYLOAD: &str = "planted-in-payload";
+
 /// One installation: the services it talks to, and the settings of its processes.
 pub struct House {
     pub standin: Standin,
@@ -180,7 +183,7 @@ impl House {
         let number = self.names.fetch_add(1, Ordering::Relaxed);
         let enterprise = columns["enterprise_id"].as_str().unwrap_or(ENTERPRISES[0]);
         let mut row = json!({"name": format!("notification {number}"), "enterprise_id": enterprise,
-            "workflow_key": own_workflow("welcome", enterprise), "recipients": [subscriber(number)], "payload": {"number": number}});
+            "workflow_key": own_workflow("welcome", enterprise), "recipients": [subscriber(number)], "payload": {"number": number, "text": IN_PAYLOAD}});
         let row_columns = row.as_object_mut().unwrap();
         row_columns.extend(columns.as_object().unwrap().clone());
         row_columns.retain(|_, value| !value.is_null());

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
+use super::process::search;
 use super::{House, until_within};
 
 /// What no test machine has to have.
@@ -116,6 +117,9 @@ impl<'a> Page<'a> {
             counts.run += 1;
         }
         happens(counts.run + counts.not_run).await;
+        for (_, log) in &running {
+            search(&log.display().to_string(), &fs::read(log).unwrap());
+        }
         counts
     }
 
@@ -133,7 +137,7 @@ impl<'a> Page<'a> {
     }
 
     /// Starts the one command of a block, which ends with the test.
-    async fn keep(&self, at: &str, block: &Block, condition: &str) -> Child {
+    async fn keep(&self, at: &str, block: &Block, condition: &str) -> (Child, PathBuf) {
         let [command] = block.commands.as_slice() else { panic!("{at}: one command can run in the background") };
         let log = self.house.dir().join(format!("background-{}", block.line));
         let file = fs::File::create(&log).unwrap();
@@ -148,7 +152,7 @@ impl<'a> Page<'a> {
             if code == Some(0) { Ok(()) } else { Err(format!("{said}\n{}", fs::read_to_string(&log).unwrap())) }
         })
         .await;
-        child
+        (child, log)
     }
 
     /// The code and all the output of a script.

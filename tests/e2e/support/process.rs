@@ -1,4 +1,6 @@
 //! The program as its users start it.
+//!
+//! Promises that whatever any process of any test says is searched for what it must never say.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -8,7 +10,13 @@ use std::thread::JoinHandle;
 
 use serde_json::Value;
 
-use super::until;
+use super::{NOVU_KEY, SUPABASE_KEY, until};
+
+/// What stands in rows, settings and mouths of rules for the sake of this search, and how every recipient of the tests begins.
+const PLANTED: [&str; 5] = ["planted-", "PLANTED", "5ec4e700", SUPABASE_KEY, NOVU_KEY];
+
+/// Bytes around what was found that a failed search shows.
+const AROUND_BYTES: usize = 300;
 
 /// Bytes of a process's output that a failed test shows.
 const SHOWN_BYTES: usize = 8_000;
@@ -41,7 +49,19 @@ pub async fn run(arguments: &[&str], dir: &Path, environment: &[(&'static str, S
     command.stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    let ran = Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) };
+    search(&format!("what `xnovu {}` says", arguments.join(" ")), ran.stdout.as_bytes());
+    search(&format!("what `xnovu {}` notes", arguments.join(" ")), ran.stderr.as_bytes());
+    ran
+}
+
+/// Asserts that nothing planted stands there.
+pub fn search(place: &str, bytes: &[u8]) {
+    for planted in PLANTED {
+        let Some(at) = bytes.windows(planted.len()).position(|window| window == planted.as_bytes()) else { continue };
+        let around = &bytes[at.saturating_sub(AROUND_BYTES)..bytes.len().min(at + AROUND_BYTES)];
+        panic!("{planted} stands in {place}: {}", String::from_utf8_lossy(around));
+    }
 }
 
 /// A process of `xnovu` with all it says, killed when dropped.
@@ -205,6 +225,9 @@ impl Drop for Xnovu {
         let _ = self.child.wait();
         if std::thread::panicking() {
             eprintln!("--- {} said:\n{}", self.name, self.tail());
+        } else {
+            // However a test ended it.
+            search(&format!("what the {} said", self.name), self.output.lock().unwrap().as_bytes());
         }
     }
 }

@@ -42,7 +42,7 @@ impl Test {
         self.breakers.answered(self.whose(), self.turn())
     }
 
-    fn failure(&self, kind: BrokenKind) -> Failure<'static> {
+    fn failure(&self, kind: BrokenKind) -> Failure {
         Failure { kind, reason: "it trapped", now: self.now }
     }
 

@@ -214,10 +214,10 @@ fn evaluate<T>(sandbox: &Sandbox, policy: FailurePolicy, running: &Running, even
 }
 
 /// A failure that is the component's.
-fn failure<T>(ruling: &Ruling<T>) -> Option<Failure<'_>> {
+fn failure<T>(ruling: &Ruling<T>) -> Option<Failure> {
     match ruling {
         Ruling::Broken(broken) if broken.kind.is_the_components() => {
-            Some(Failure { kind: broken.kind, reason: &broken.reason, now: Instant::now() })
+            Some(Failure { kind: broken.kind, reason: broken.kind.told(), now: Instant::now() })
         }
         Ruling::Broken(_) | Ruling::Ruled(_) | Ruling::Unbound => None,
     }
@@ -232,7 +232,7 @@ fn holding<T>(ruling: Ruling<T>) -> Ruling<T> {
 }
 
 fn suspended(bound: &Bound, running: &Running, reason: &str, timed_out: bool) -> Broken {
-    let reason = format!("its rules are suspended, because they failed too often: {reason}");
+    let reason = format!("its rules are suspended, because they failed too often; the last failure: {reason}");
     let policy = if timed_out { FailurePolicy::Hold } else { bound.binding.policy };
     Broken { kind: BrokenKind::Suspended, reason, policy, stamp: Some(running.stamp().clone()) }
 }

@@ -7,6 +7,7 @@
 mod filter;
 pub mod http;
 pub mod postgrest;
+mod refusal;
 mod request;
 #[cfg(test)]
 pub(crate) mod stub;
@@ -18,8 +19,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 use thiserror::Error;
 use xnovu_domain::{
-    Draft, EnterpriseId, JobId, Micros, Notification, NotificationId, NotificationRule, Reason, RowError, RuleId,
-    WorkflowKey,
+    Draft, EnterpriseId, JobId, Micros, Misfit, Notification, NotificationId, NotificationRule, Reason, RowError,
+    RuleId, WorkflowKey,
 };
 
 /// Most ids one [`NotificationStore::read`] may ask for.
@@ -108,7 +109,7 @@ pub enum Settlement {
     },
 }
 
-/// Why the database did not do as asked. No text in it comes from a row's columns.
+/// Why the database did not do as asked. No text in it comes from a row: [`refusal`] and [`Misfit`] see to that.
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// No connection, or no answer in time.
@@ -129,7 +130,7 @@ pub enum StoreError {
         status: u16,
         /// PostgreSQL's or PostgREST's code, where the body had one.
         code: Option<String>,
-        /// Why, at most 200 bytes, one line.
+        /// Why, at most 200 bytes, one line: words that name tables and columns, never a value.
         message: String,
     },
     /// The answer is larger than the limit.
@@ -147,7 +148,7 @@ pub enum StoreError {
         what: &'static str,
         /// What is wrong with it.
         #[source]
-        source: serde_json::Error,
+        source: Misfit,
     },
     /// The one row that was asked for cannot be read. Where a claim says so, the row *is* claimed.
     #[error("{what}: the row has an unexpected shape")]

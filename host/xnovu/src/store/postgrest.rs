@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use xnovu_domain::{
-    Draft, EnterpriseId, JobId, LEASE, Micros, Notification, NotificationId, NotificationRule, Reason, RowError,
-    RuleId, WorkflowKey, parse_rows,
+    Draft, EnterpriseId, JobId, LEASE, Micros, Misfit, Notification, NotificationId, NotificationRule, Reason,
+    RowError, RuleId, WorkflowKey, parse_rows,
 };
 
 use super::filter::{self, Filter};
@@ -310,7 +310,7 @@ impl NotificationStore for Postgrest {
 }
 
 fn parse<T: DeserializeOwned>(what: &'static str, body: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(body).map_err(|source| StoreError::Malformed { what, source })
+    Misfit::parse(body).map_err(|source| StoreError::Malformed { what, source })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Owns headers, the number of requests under way, the few quick retries of what is safe to repeat, and what an answer says about the
 //! database's clock. Everything asked through here is safe to repeat: reads, and writes whose filter allows the same write again. Never
-//! logs or keeps a body; of an error's body only code and message are kept, because `details` quotes rows.
+//! logs or keeps a body; what is kept of an error's is [`super::refusal`]'s to say.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,6 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method};
-use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -18,7 +17,8 @@ use xnovu_domain::{Backoff, ClockOffset, Draft, Micros};
 
 use super::StoreError;
 use super::filter::{self, Filter};
-use super::http::{BodyError, ClientError, body, client, header, one_line, seconds, secret_value};
+use super::http::{BodyError, ClientError, body, client, header, seconds, secret_value};
+use super::refusal::refusal;
 use crate::clock::Clock;
 use crate::config::{Secret, Supabase};
 
@@ -30,9 +30,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Largest answer taken.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
-
-/// Longest message kept of an error, in bytes.
-const MESSAGE_BYTES_MAX: usize = 200;
 
 /// How often one request is tried, the first time included.
 const TRIES_MAX: u32 = 3;
@@ -213,20 +210,6 @@ fn may_pass(error: &StoreError) -> bool {
     error.is_outage() || error.code().is_some_and(|code| TRANSACTION_CODES.contains(&code))
 }
 
-/// An answer other than success. Its body may be PostgREST's JSON, a gateway's HTML or nothing.
-fn refusal(what: &'static str, status: u16, body: &[u8]) -> StoreError {
-    #[derive(Deserialize)]
-    struct Body {
-        code: Option<String>,
-        message: Option<String>,
-    }
-    let (code, message) = match serde_json::from_slice::<Body>(body) {
-        Ok(body) => (body.code, body.message.unwrap_or_default()),
-        Err(_) => (None, String::from_utf8_lossy(&body[..body.len().min(4 * MESSAGE_BYTES_MAX)]).into_owned()),
-    };
-    StoreError::Refused { what, status, code, message: one_line(&message, MESSAGE_BYTES_MAX) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,24 +219,6 @@ mod tests {
         assert!(headers("sb_secret_x").unwrap().get("authorization").is_none());
         let old = headers("a.b.c").unwrap();
         assert_eq!((old["apikey"].as_bytes(), old["authorization"].as_bytes()), (&b"a.b.c"[..], &b"Bearer a.b.c"[..]));
-    }
-
-    #[test]
-    fn a_refusal_keeps_code_and_message_and_never_the_details() {
-        let body = br#"{"code":"23514","details":"Failing row contains (7, secret).","hint":null,"message":"new row violates"}"#;
-        let error = refusal("claim", 400, body);
-        assert_eq!(error.to_string(), "claim: HTTP 400 (23514): new row violates");
-    }
-
-    #[test]
-    fn a_body_that_is_no_json_survives_cut_to_a_line() {
-        let html = format!("<html>\n{}", "x".repeat(5_000));
-        let StoreError::Refused { status: 502, code: None, message, .. } = refusal("claim", 502, html.as_bytes())
-        else {
-            panic!("not a refusal");
-        };
-        assert!(message.starts_with("<html> x") && message.len() == MESSAGE_BYTES_MAX, "{message}");
-        assert_eq!(refusal("claim", 503, b"\xff").to_string(), "claim: HTTP 503: \u{fffd}");
     }
 
     #[test]

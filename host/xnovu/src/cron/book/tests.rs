@@ -121,7 +121,7 @@ fn a_bad_rule_is_named_and_stops_no_other() {
 #[test]
 fn a_row_that_cannot_be_read_is_named_and_stops_no_other() {
     let book = Book::new(defaults(Policy::Once));
-    let source = serde_json::from_str::<i64>("\"x\"").unwrap_err();
+    let source = xnovu_domain::Misfit::parse::<i64>(b"\"x\"").unwrap_err();
     let mut read = read(&[rule(2, "* * * * *", "11:00:00")]);
     read.bad.push(xnovu_domain::RowError { table: "ent_notification_rule", id: Some("7".to_owned()), source });
     book.replace(&enterprise(), &read, at("11:59:30"));

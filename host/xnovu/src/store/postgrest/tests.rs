@@ -111,6 +111,41 @@ async fn more_ids_than_fit_are_read_in_several_requests() {
     assert!(lines.len() == 3 && lines[2].contains("id=in.%28201%2C"), "{lines:?}");
 }
 
+/// A row whose every column is what it must not be.
+const BAD_ROW: &str = r#"{"id":9,"enterprise_id":"SECRET of","name":["SECRET"],"notification_status":{"SECRET":1},"publish_status":"SECRET",
+    "deactivated":"SECRET","payload":{"SECRET":"SECRET"},"recipients":"SECRET","created_at":"SECRET","updated_at":"SECRET"}"#;
+
+#[tokio::test]
+async fn no_error_quotes_a_row() {
+    let refused = |code: &str, message: &str| Reply::http(400, json!({"code": code, "message": message}).to_string());
+    let stub = Stub::start([
+        Reply::http(200, format!("[{BAD_ROW}]")),
+        Reply::http(200, format!("[{BAD_ROW}]")),
+        Reply::http(200, r#"[{"id":"SECRET"}, "SECRET"]"#),
+        refused("22P02", "invalid input syntax for type json: \"SECRET\""),
+        refused("P0001", "the trigger does not like SECRET"),
+    ])
+    .await;
+    let (store, enterprise) = (store(&stub), "ent1".parse().unwrap());
+    let mut said = Vec::new();
+    let page = store.owed(&enterprise, None, fence().stamp, 500).await.unwrap();
+    said.extend(page.bad.iter().map(|bad| crate::telemetry::Chain(bad).to_string()));
+    let claimed = store.claim(&job(), fence().stamp).await.unwrap_err();
+    assert!(matches!(claimed, StoreError::Row { .. }), "{claimed}");
+    let workflows = store.workflows(&enterprise).await.unwrap_err();
+    assert!(matches!(workflows, StoreError::Malformed { .. }), "{workflows}");
+    let settlement = Settlement::Sent { details: json!({}) };
+    let refused = [
+        store.settle(&fence(), &settlement).await.unwrap_err(),
+        store.settle(&fence(), &settlement).await.unwrap_err(),
+    ];
+    said.extend([claimed, workflows].iter().chain(&refused).map(|error| crate::telemetry::Chain(error).to_string()));
+    assert_eq!(said.len(), 5);
+    for text in said {
+        assert!(!text.contains("SECRET"), "{text}");
+    }
+}
+
 #[tokio::test]
 async fn bad_rows_are_returned_beside_the_good_and_move_the_page_on() {
     let stub = Stub::start([Reply::http(200, format!(r#"[{ROW},{{"id":9,"enterprise_id":"ent1"}}]"#))]).await;
