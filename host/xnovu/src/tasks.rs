@@ -64,9 +64,10 @@ impl Tasks {
                 entry.running.set_turn(None);
                 polled
             });
-            if let Err(panic) = turns.await {
+            // What it said is told by the hook of panics.
+            if turns.await.is_err() {
                 entry.list.fallen().push(name);
-                tracing::error!(task = name, reason = text_of(panic.as_ref()), "task panicked");
+                tracing::error!(task = name, "task panicked");
             }
             drop(entry);
         };
@@ -144,11 +145,6 @@ impl Drop for Entry {
     fn drop(&mut self) {
         self.list.lock().remove(&self.number);
     }
-}
-
-fn text_of(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a text")
 }
 
 #[cfg(test)]

@@ -170,14 +170,7 @@ impl Inner {
     }
 
     /// Tells the breaker of a failure. True: it opened.
-    fn note_failure(
-        &self,
-        bound: &Bound,
-        whose: Whose<'_>,
-        running: &Running,
-        turn: Turn,
-        failure: Failure<'_>,
-    ) -> bool {
+    fn note_failure(&self, bound: &Bound, whose: Whose<'_>, running: &Running, turn: Turn, failure: Failure) -> bool {
         running.merit.failed();
         let Some(Change::Opened { failures, calls, wait }) = self.breakers.failed(whose, turn, failure) else {
             return false;

@@ -17,8 +17,9 @@ use xnovu_domain::EnterpriseId;
 use xnovu_queue::JobOptions;
 use xnovu_standin::{Standin, StandinConfig};
 
+use super::notes::Notes;
 use super::output::Output;
-use super::serve::{Roles, serve, tell_report};
+use super::serve::{Roles, serve};
 use super::{CommonArgs, settle};
 use crate::config::Layers;
 use crate::parts::{Parts, redis_options};
@@ -67,7 +68,7 @@ pub(super) async fn run(args: DevArgs, mut layers: Layers, output: Output) -> an
     let redis = config.redis.clone();
     samples::workflows(standin.state())?;
     let parts = Parts::open(config).await?;
-    tell_report(&parts.report, output);
+    Notes::for_people(output).report(&parts.report);
     let enterprises = samples::enterprises();
     welcome(&standin, &parts, &enterprises, output);
 

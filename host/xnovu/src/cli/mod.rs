@@ -7,6 +7,7 @@ mod config;
 mod daemon;
 mod dev;
 mod doctor;
+mod notes;
 pub mod output;
 mod place;
 pub mod plugin;
@@ -119,8 +120,13 @@ pub async fn run(cli: Cli) -> ExitCode {
     let ended = dispatch(cli.command, layers, output).await;
     ended.unwrap_or_else(|error| {
         output.note(&format!("error: {error:#}"));
-        if error.is::<Mistakes>() { ExitCode::from(EXIT_SETTINGS) } else { ExitCode::FAILURE }
+        exit_code(&error)
     })
+}
+
+/// The code a command ends with that failed so.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if error.is::<Mistakes>() { ExitCode::from(EXIT_SETTINGS) } else { ExitCode::FAILURE }
 }
 
 async fn dispatch(command: Command, layers: Layers, output: Output) -> anyhow::Result<ExitCode> {

@@ -11,9 +11,7 @@ use anyhow::Context;
 use axum::Router;
 use tokio_util::sync::CancellationToken;
 use xnovu_domain::EnterpriseId;
-use xnovu_rules::{BindingOutcome, Hinted, PluginOutcome, Report};
 
-use super::output::Output;
 use super::place::Place;
 use crate::config::Mistakes;
 use crate::control::{Role, server};
@@ -180,31 +178,4 @@ pub(super) fn enterprises(parts: &Parts) -> Result<Vec<EnterpriseId>, Mistakes> 
         return Err(mistakes);
     }
     Ok(enterprises)
-}
-
-/// Says what became of the plugins, with what mends those that do not run.
-pub(super) fn tell_report(report: &Report, output: Output) {
-    let tell = |subject: &str, hinted: &Hinted| {
-        output.note(&format!("warning: {subject}: {}", hinted.reason));
-        if let Some(hint) = &hinted.hint {
-            output.note(&format!("  hint: {hint}"));
-        }
-    };
-    for note in &report.notes {
-        tell("plugins", note);
-    }
-    for (name, outcome) in &report.plugins {
-        if let PluginOutcome::Refused { why, .. } = outcome {
-            tell(&format!("plugin {name}"), why);
-        }
-    }
-    for (subject, outcome) in &report.bindings {
-        match outcome {
-            BindingOutcome::Ready(_) | BindingOutcome::RolledBack(..) => {}
-            BindingOutcome::LastGood(_, why) => {
-                tell(&format!("enterprise {subject} stays on its last good rules"), why)
-            }
-            BindingOutcome::NotLoaded(why) => tell(&format!("enterprise {subject} is held"), why),
-        }
-    }
 }

@@ -11,9 +11,10 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use super::notes::Notes;
 use super::output::Output;
 use super::place::{Place, options};
-use super::serve::{Roles, serve, tell_report};
+use super::serve::{Roles, serve};
 use super::{CommonArgs, settle};
 use crate::config::{Config, Layers, Mistakes};
 use crate::control::Role;
@@ -78,12 +79,17 @@ fn require_redis(config: &Config) -> Result<(), Mistakes> {
 async fn start(args: StartArgs, mut layers: Layers, output: Output) -> anyhow::Result<ExitCode> {
     layers.set_flag("DAEMON_HEALTH_PORT", args.health_port);
     let config = settle(&args.common, args.dev, layers)?;
+    let notes = Notes::of(&config, output);
+    notes.end(work(&args, config, notes).await)
+}
+
+async fn work(args: &StartArgs, config: Config, notes: Notes) -> anyhow::Result<ExitCode> {
     require_redis(&config)?;
     let health = args.health_port.is_some();
-    let place = Place::take(&config, Role::new_worker(), options(&args))?;
+    let place = Place::take(&config, Role::new_worker(), options(args))?;
     let parts = Parts::open(config).await?;
-    tell_report(&parts.report, output);
-    output.note(&format!("performing {} job(s) at a time", parts.config.concurrency));
+    notes.report(&parts.report);
+    notes.info(&format!("performing {} job(s) at a time", parts.config.concurrency));
     let roles = Roles { daemon: None, monitor: None, workers: 1, health, place: Some(place) };
     let stop = CancellationToken::new();
     if args.supervised {

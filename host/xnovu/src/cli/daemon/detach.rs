@@ -11,7 +11,7 @@ use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::super::output::Output;
@@ -60,13 +60,13 @@ pub(super) async fn detach(
             Ok(ExitCode::SUCCESS)
         }
         Ended::Dead(status) => {
-            output.note(said_since(&path, began).trim_end());
+            said_since(&path, began).lines().for_each(|line| output.note(&readable(line)));
             output.note(&format!("error: the daemon ended before it was ready ({status})"));
             let code = status.code().and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
             Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
         }
         Ended::Late(why) => {
-            output.note(said_since(&path, began).trim_end());
+            said_since(&path, began).lines().for_each(|line| output.note(&readable(line)));
             output.note(&format!(
                 "error: the daemon (pid {}) runs and is not ready after {READY_PATIENCE:?}: {why}",
                 child.id()
@@ -140,6 +140,19 @@ async fn readiness(pid: u32, state: &StateDir) -> Result<(), String> {
     }
 }
 
+/// A line of the log as a person reads it: level, message and what it says of reasons; others as they are.
+fn readable(line: &str) -> String {
+    let Ok(Value::Object(fields)) = serde_json::from_str(line) else { return line.to_owned() };
+    let word = |name: &str| fields.get(name).and_then(Value::as_str);
+    let (Some(level), Some(message)) = (word("level"), word("message")) else { return line.to_owned() };
+    let mut readable = format!("{level}: {message}");
+    for name in ["subject", "reason", "error"] {
+        readable.extend(word(name).map(|text| format!(": {text}")));
+    }
+    readable.extend(word("hint").map(|hint| format!("\n  hint: {hint}")));
+    readable
+}
+
 /// What the log has got since it had this length, or the end of it.
 fn said_since(path: &Path, began: u64) -> String {
     let read = || {
@@ -152,4 +165,21 @@ fn said_since(path: &Path, began: u64) -> String {
     };
     read()
         .map_or_else(|error| format!("{}: {error}", path.display()), |said| String::from_utf8_lossy(&said).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_log_is_shown_as_a_person_reads_it() {
+        let line =
+            r#"{"level":"error","timestamp":"t","message":"it cannot run","error":"no\n  hint: yes","target":"x"}"#;
+        assert_eq!(readable(line), "error: it cannot run: no\n  hint: yes");
+        let warning = r#"{"level":"warn","message":"m","subject":"plugin p","reason":"r","hint":"h"}"#;
+        assert_eq!(readable(warning), "warn: m: plugin p: r\n  hint: h");
+        for other in ["error: plain", "{}", "7"] {
+            assert_eq!(readable(other), other);
+        }
+    }
 }

@@ -9,6 +9,7 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use xnovu_domain::EnterpriseId;
 
+use super::super::notes::Notes;
 use super::super::output::Output;
 use super::super::place::Place;
 use super::super::serve::{Roles, serve};
@@ -23,12 +24,13 @@ pub(super) async fn watch(
     parts: Parts,
     served: Vec<EnterpriseId>,
     place: Place,
+    notes: Notes,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let comparison = Arc::new(Mutex::new(Comparison::new(parts.clock.now())));
     let path = parts.config.state.join(FILE);
-    output.note(&format!("watching {} enterprise(s); nothing is written, queued or sent", served.len()));
-    output.note(&format!("report so far: http://{}/health/detailed, at .monitor", parts.config.health));
+    notes.info(&format!("watching {} enterprise(s); nothing is written, queued or sent", served.len()));
+    notes.info(&format!("report so far: http://{}/health/detailed, at .monitor", parts.config.health));
     let monitor = Some(Arc::clone(&comparison));
     let roles = Roles { daemon: Some(served), monitor, workers: 0, health: true, place: Some(place) };
     let code = serve(parts, roles, CancellationToken::new()).await?;

@@ -12,6 +12,7 @@ use clap::Args;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use super::super::notes::Notes;
 use super::super::output::Output;
 use super::super::place::{Place, options};
 use super::super::serve::{EXIT_INTERRUPTED, HTTP_GRACE};
@@ -62,7 +63,10 @@ pub(super) async fn run(args: ScaleArgs, layers: Layers, output: Output) -> anyh
     }
     let flags = options(&args.of_workers);
     match Place::take(&config, Role::Supervisor, flags.clone()) {
-        Ok(place) => supervise(&place, program(&flags)?, wanted, output).await,
+        Ok(place) => {
+            let notes = Notes::of(&config, output);
+            notes.end(supervise(&place, program(&flags)?, wanted, notes).await)
+        }
         // Another call was faster.
         Err(error) if matches!(error.downcast_ref(), Some(ControlError::Running { .. })) => {
             instruct(&Client::of(&state, &Role::Supervisor)?, wanted, &args, output).await
@@ -80,14 +84,14 @@ fn program(flags: &[String]) -> anyhow::Result<Program> {
 }
 
 /// Stays until a signal, or until it is told to stop; then waits for its workers. A second signal ends everything at once.
-async fn supervise(place: &Place, program: Program, wanted: usize, output: Output) -> anyhow::Result<ExitCode> {
+async fn supervise(place: &Place, program: Program, wanted: usize, notes: Notes) -> anyhow::Result<ExitCode> {
     let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
     let (workers, admin) = (Tasks::new(stop.clone()), Tasks::new(ended.clone()));
     let supervisor = Supervisor::new(program, wanted, workers);
     let socket = place.bind()?;
     let told = routes::routes(std::sync::Arc::clone(&supervisor), stop.clone());
     admin.spawn("admin", server::serve(socket, told, ended.clone()));
-    output.note(&format!("supervising {wanted} worker(s); `xnovu worker scale <count>` changes the number"));
+    notes.info(&format!("supervising {wanted} worker(s); `xnovu worker scale <count>` changes the number"));
     crate::systemd::ready("supervising");
     let signals = crate::shutdown::listen(stop.clone());
     let failed = tokio::select! {
