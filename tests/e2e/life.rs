@@ -371,6 +371,22 @@ async fn admin_routes_on_the_health_port_answer_to_the_token_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_that_sends_half_a_request_makes_no_stop_fail() {
+    let house = small_house().await;
+    let port = free_port();
+    let daemon = Xnovu::start("daemon", &["daemon"], house.dir(), &house.environment(port), Some(port));
+    daemon.until_subscribed().await;
+    let mut tcp = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut unix = std::os::unix::net::UnixStream::connect(house.state_file("daemon.sock")).unwrap();
+    for half in [&mut tcp as &mut dyn std::io::Write, &mut unix] {
+        half.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n").unwrap();
+    }
+    // Answered after them, so that they are heard.
+    assert_eq!(daemon.get("/livez").await.unwrap().0, 200);
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_token_there_are_no_admin_routes_on_the_health_port_and_a_short_one_is_refused() {
     let mut house = small_house().await;
     let port = free_port();
@@ -386,20 +402,25 @@ async fn without_a_token_there_are_no_admin_routes_on_the_health_port_and_a_shor
     assert!(refused.stderr.contains("XNOVU_ADMIN_TOKEN") && !refused.stderr.contains("fifteen"), "{refused:?}");
 }
 
-/// The next message of the kind, whatever came before it.
-fn next_message(manager: &UnixDatagram, wanted: &str) -> String {
+/// Waits for a message of the kind, whatever comes before it.
+fn next_message(manager: &UnixDatagram, wanted: &str) {
+    next_messages(manager, &[wanted]);
+}
+
+/// Waits until each of these has come, in any order and among any others.
+fn next_messages(manager: &UnixDatagram, wanted: &[&str]) {
     let deadline = Instant::now() + PATIENCE;
-    let mut buffer = [0; 4096];
-    let mut before = Vec::new();
+    let (mut buffer, mut wanted, mut came) = ([0; 4096], wanted.to_vec(), Vec::new());
     while Instant::now() < deadline {
         let Ok(length) = manager.recv(&mut buffer) else { continue };
         let message = String::from_utf8(buffer[..length].to_vec()).unwrap();
-        if message.lines().any(|line| line == wanted) {
-            return message;
+        wanted.retain(|wanted| message.lines().all(|line| line != *wanted));
+        if wanted.is_empty() {
+            return;
         }
-        before.push(message);
+        came.push(message);
     }
-    panic!("waited in vain for {wanted}; there came {before:?}");
+    panic!("waited in vain for {wanted:?}; there came {came:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -412,8 +433,8 @@ async fn a_service_manager_hears_when_the_daemon_is_ready_that_it_lives_and_that
     house.set("WATCHDOG_USEC", 400_000);
     let daemon = house.daemon();
     let (daemon, manager) = tokio::task::spawn_blocking(move || {
-        next_message(&manager, "READY=1");
-        next_message(&manager, "WATCHDOG=1");
+        // In any order: how it is may be told before or after.
+        next_messages(&manager, &["READY=1", "STATUS=healthy", "WATCHDOG=1"]);
         next_message(&manager, "WATCHDOG=1");
         (daemon, manager)
     })

@@ -1,6 +1,6 @@
 //! What a service manager is told.
 //!
-//! Owns the messages of `sd_notify(3)`: ready, stopping, and the watchdog's, which are sent only while every task of the process turns.
+//! Owns the messages of `sd_notify(3)`: ready, stopping, how the process is, and the watchdog's, which are sent only while every task of the process turns.
 //! Without a service manager nothing is sent. The library reads the variables of systemd itself; no setting of ours is among them.
 
 use std::time::Duration;
@@ -10,9 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::tasks::Tasks;
 
-/// Everything is opened and served.
-pub fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+/// Everything is opened and served. Whether it can work is another question: what it waits for may be away, which no restart mends.
+pub fn ready() {
+    tell(&[NotifyState::Ready]);
+}
+
+/// How the process is, in a line for `systemctl status`.
+pub fn status(line: &str) {
+    tell(&[NotifyState::Status(line)]);
 }
 
 /// The stop has begun.

@@ -7,10 +7,13 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use axum::Router;
+use futures_util::future::join_all;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use xnovu_domain::EnterpriseId;
+use xnovu_queue::Drained;
 
 use super::place::Place;
 use crate::config::Mistakes;
@@ -59,7 +62,9 @@ pub(super) async fn serve(parts: Parts, roles: Roles, stop: CancellationToken) -
 }
 
 async fn run(parts: Parts, mut roles: Roles, stop: CancellationToken) -> anyhow::Result<ExitCode> {
-    let (tasks, http_tasks) = (Tasks::new(stop.clone()), Tasks::new(stop.clone()));
+    let parts = Arc::new(parts);
+    let [tasks, http_tasks, work_tasks] = [(); 3].map(|()| Tasks::new(stop.clone()));
+    let all = vec![tasks.clone(), http_tasks.clone(), work_tasks.clone()];
     let (drained, http_stop) = (CancellationToken::new(), CancellationToken::new());
     tasks.spawn("secrets", parts.config.secret_files.clone().watch(stop.clone()));
     let listener = if roles.health { Some(http::bind(parts.config.health).await?) } else { None };
@@ -73,12 +78,12 @@ async fn run(parts: Parts, mut roles: Roles, stop: CancellationToken) -> anyhow:
         Some(comparison) => Daemon::watch(&parts, enterprises, comparison, &tasks, &stop),
         None => Daemon::start(&parts, enterprises, &tasks, &stop),
     });
-    let health = Health::of(&parts, daemon, vec![tasks.clone(), http_tasks.clone()], stop.clone()).await;
+    let health = Health::of(&parts, daemon, all.clone(), stop.clone()).await;
     http_tasks.spawn("health", Arc::clone(&health).keep_looking(http_stop.clone()));
     let admin = roles.place.as_ref().map_or_else(Router::new, |place| place.routes(&parts, &reloads, &stop));
     if let Some(listener) = listener {
         let guarded = server::guarded(admin.clone(), parts.config.admin_token.as_ref());
-        let routes = http::routes(&health).merge(guarded);
+        let routes = http::closed(http::routes(&health).merge(guarded));
         http_tasks.spawn("http", http::serve(listener, routes, http_stop.clone()));
     }
     if let Some(socket) = socket {
@@ -86,11 +91,8 @@ async fn run(parts: Parts, mut roles: Roles, stop: CancellationToken) -> anyhow:
         http_tasks.spawn("admin", server::serve(socket, routes, http_stop.clone()));
     }
     tracing::info!(event = "started", version = env!("CARGO_PKG_VERSION"), workers = roles.workers, "started");
-    announce(&roles, &tasks, &http_tasks, &http_stop);
-    let working = async {
-        let workers = names.iter().map(|name| worker::serve::serve(&parts, name, &drained));
-        futures_util::future::join_all(workers).await
-    };
+    announce(&roles, all, &http_tasks, &http_stop);
+    let working = start_workers(&parts, names, &work_tasks, &drained, &stop);
     let stopping = async {
         stop.cancelled().await;
         tracing::info!(event = "stopping", "stopping");
@@ -99,29 +101,47 @@ async fn run(parts: Parts, mut roles: Roles, stop: CancellationToken) -> anyhow:
         drained.cancel();
         late
     };
-    let (late, worked) = if roles.workers == 0 {
-        (stopping.await, Vec::new())
-    } else {
-        let (late, worked) = tokio::join!(stopping, async {
-            let worked = working.await;
+    let (late, worked) = tokio::join!(stopping, working);
+    http_stop.cancel();
+    let callers = http_tasks.wait(HTTP_GRACE).await;
+    if !callers.is_empty() {
+        // No work is lost with a caller that was not answered.
+        tracing::warn!(tasks = callers.join(", "), "stopped without waiting longer for callers");
+    }
+    parts.trail.traces().finish();
+    report_end(&late, worked)
+}
+
+/// Starts the workers of this process. The answer waits for all of them.
+fn start_workers(
+    parts: &Arc<Parts>,
+    names: Vec<WorkerName>,
+    tasks: &Tasks,
+    drained: &CancellationToken,
+    stop: &CancellationToken,
+) -> impl Future<Output = Vec<anyhow::Result<Drained>>> {
+    let start = |name: WorkerName| {
+        let (tell, told) = oneshot::channel();
+        let (parts, drained, stop) = (Arc::clone(parts), drained.clone(), stop.clone());
+        tasks.spawn("worker", async move {
+            // Nobody waits any more where the process ends at once.
+            let _ = tell.send(worker::serve::serve(&parts, &name, &drained).await);
+        });
+        async move {
+            let worked = told.await.unwrap_or_else(|_| Err(anyhow!("a worker has panicked")));
             // A worker that cannot work ends the process: a daemon without its workers is not what was asked for.
             stop.cancel();
             worked
-        });
-        (late, worked)
+        }
     };
-    http_stop.cancel();
-    let late_http = http_tasks.wait(HTTP_GRACE).await;
-    parts.trail.traces().finish();
-    report_end(&[late, late_http].concat(), worked)
+    join_all(names.into_iter().map(start).collect::<Vec<_>>())
 }
 
 /// Tells a service manager that everything is open, and feeds its watchdog until the end.
-fn announce(roles: &Roles, tasks: &Tasks, http_tasks: &Tasks, end: &CancellationToken) {
-    tracing::info!(workers = roles.workers, "ready");
-    systemd::ready("running");
+fn announce(roles: &Roles, watched: Vec<Tasks>, http_tasks: &Tasks, end: &CancellationToken) {
+    tracing::info!(workers = roles.workers, "everything is open");
+    systemd::ready();
     if let Some(every) = systemd::watchdog() {
-        let watched = vec![tasks.clone(), http_tasks.clone()];
         http_tasks.spawn("watchdog", systemd::feed_watchdog(every, watched, end.clone()));
     }
 }
@@ -138,7 +158,7 @@ fn worker_names(roles: &Roles) -> Vec<WorkerName> {
     (0..roles.workers).map(name).collect()
 }
 
-fn report_end(late: &[&str], worked: Vec<anyhow::Result<xnovu_queue::Drained>>) -> anyhow::Result<ExitCode> {
+fn report_end(late: &[&str], worked: Vec<anyhow::Result<Drained>>) -> anyhow::Result<ExitCode> {
     let mut jobs = 0;
     for drained in worked {
         jobs += drained?.still_running;

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::routes::Failure;
 use crate::config::Secret;
+use crate::http;
 
 /// The admin socket. Whoever is neither this process's user nor root finds it closed, whatever the file's mode says.
 pub struct AdminSocket {
@@ -74,10 +75,7 @@ impl Listener for AdminSocket {
 
 /// Serves until `stop` is cancelled.
 pub async fn serve(socket: AdminSocket, routes: Router, stop: CancellationToken) {
-    let served = axum::serve(socket, routes).with_graceful_shutdown(async move { stop.cancelled().await });
-    if let Err(error) = served.await {
-        tracing::error!(%error, "the admin server ended");
-    }
+    http::serve(socket, routes, stop).await;
 }
 
 /// The routes for a door that anybody may knock at: they answer to this token only, and none of them exists without one.

@@ -1,6 +1,8 @@
 //! One look at what a process depends on.
 //!
-//! Owns how long an answer may take and how often is looked. A loss shows after at most the interval and the patience together, 3.5 s.
+//! Owns how long an answer may take, how often is looked, and what one failure is worth. A part that is silent has had its time: it shows
+//! after at most the interval and the patience together, 3.5 s. One answer that is an error may be a chance: a second one in a row shows,
+//! after at most two intervals and what the answers took.
 
 use std::time::Duration;
 
@@ -17,7 +19,54 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_millis(2_500);
 
-/// What was seen.
+/// Why a part did not answer as it should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Miss {
+    /// Why, in words for operators.
+    pub(super) reason: String,
+    /// Whether it said nothing at all for as long as anybody may wait.
+    pub(super) silent: bool,
+}
+
+/// One error in a row that is not believed yet, for each part.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Doubts {
+    queue: bool,
+    store: bool,
+}
+
+impl Doubts {
+    /// What is believed after a look, of which this was believed before.
+    pub(super) fn weigh(&mut self, before: &Look, seen: Seen) -> Look {
+        let Seen { queue, store, novu } = seen;
+        let queue = weigh(&mut self.queue, &before.queue, queue);
+        Look { queue, store: weigh(&mut self.store, &before.store, store), novu }
+    }
+}
+
+fn weigh<T: Clone>(doubted: &mut bool, before: &Result<T, String>, seen: Result<T, Miss>) -> Result<T, String> {
+    let doubts = matches!(&seen, Err(miss) if !miss.silent) && before.is_ok() && !*doubted;
+    *doubted = doubts;
+    if doubts { before.clone() } else { seen.map_err(|miss| miss.reason) }
+}
+
+/// What one look saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) queue: Result<QueueLook, Miss>,
+    pub(super) store: Result<(), Miss>,
+    pub(super) novu: Option<Pause>,
+}
+
+impl Seen {
+    /// The first look, of which everything is believed: a start has nothing to lose.
+    pub(super) fn believed(self) -> Look {
+        let Self { queue, store, novu } = self;
+        Look { queue: queue.map_err(|miss| miss.reason), store: store.map_err(|miss| miss.reason), novu }
+    }
+}
+
+/// What is believed of the parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
     /// The queue's counts, or why there are none.
@@ -50,27 +99,75 @@ pub(super) async fn look(
     queue_seam: &dyn JobQueue,
     store: &dyn NotificationStore,
     gateway: &dyn NotificationGateway,
-) -> Look {
+) -> Seen {
     let (queue, store) = tokio::join!(queue(queue_seam), reach(store));
-    Look { queue, store, novu: gateway.pause() }
+    Seen { queue, store, novu: gateway.pause() }
 }
 
-pub(super) async fn queue(queue: &dyn JobQueue) -> Result<QueueLook, String> {
+pub(super) async fn queue(queue: &dyn JobQueue) -> Result<QueueLook, Miss> {
     let counts = |name| queue.counts(name);
     let memory = async { Ok(queue.memory().await.ok().flatten()) };
     let all =
         async { tokio::try_join!(counts(QueueName::NotificationProcessing), counts(QueueName::RuleExecution), memory) };
     match timeout(PATIENCE, all).await {
         Ok(Ok((notification, rule_execution, memory))) => Ok(QueueLook { notification, rule_execution, memory }),
-        Ok(Err(error)) => Err(Chain(&error).to_string()),
-        Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+        Ok(Err(error)) => Err(Miss { reason: Chain(&error).to_string(), silent: false }),
+        Err(_) => Err(Miss { reason: format!("no answer within {PATIENCE:?}"), silent: true }),
     }
 }
 
-async fn reach(store: &dyn NotificationStore) -> Result<(), String> {
+async fn reach(store: &dyn NotificationStore) -> Result<(), Miss> {
     match timeout(PATIENCE, store.reach()).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Chain(&error).to_string()),
-        Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+        Ok(Err(error)) => Err(Miss { reason: Chain(&error).to_string(), silent: false }),
+        Err(_) => Err(Miss { reason: format!("no answer within {PATIENCE:?}"), silent: true }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GONE: &str = "gone";
+
+    fn seen(silent: Option<bool>) -> Seen {
+        let miss = |silent| Miss { reason: GONE.to_owned(), silent };
+        Seen { queue: silent.map_or(Ok(QueueLook::default()), |silent| Err(miss(silent))), store: Ok(()), novu: None }
+    }
+
+    /// Which of these looks are believed to have found the queue, after a good one.
+    fn believed<const N: usize>(looks: [Option<bool>; N]) -> [bool; N] {
+        let (mut doubts, mut look) = (Doubts::default(), seen(None).believed());
+        looks.map(|silent| {
+            look = doubts.weigh(&look, seen(silent));
+            look.queue.is_ok()
+        })
+    }
+
+    #[test]
+    fn one_error_is_not_believed_and_two_in_a_row_are() {
+        let error = Some(false);
+        assert_eq!(believed([error, None, error, None]), [true, true, true, true]);
+        assert_eq!(believed([error, error, error, None, error]), [true, false, false, true, true]);
+    }
+
+    #[test]
+    fn silence_is_believed_at_once() {
+        assert_eq!(believed([Some(true), Some(true), None]), [false, false, true]);
+        assert_eq!(believed([Some(false), Some(true)]), [true, false]);
+    }
+
+    #[test]
+    fn the_doubt_about_one_part_says_nothing_of_another() {
+        let (mut doubts, good) = (Doubts::default(), seen(None).believed());
+        let lost = Miss { reason: GONE.to_owned(), silent: false };
+        let queue_lost = doubts.weigh(&good, seen(Some(false)));
+        let both = Seen { store: Err(lost), ..seen(None) };
+        assert!(queue_lost.queue.is_ok() && doubts.weigh(&queue_lost, both).store.is_ok());
+    }
+
+    #[test]
+    fn what_is_gone_at_the_start_is_believed_to_be() {
+        assert!(seen(Some(false)).believed().queue.is_err());
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! Owns what counts as healthy, degraded and unhealthy. Looks at the queue, the database and Novu once a second ([`look`]); whoever asks
 //! gets the last look, so that asking costs nobody anything. Subscriptions, rules and sweeps tell of themselves and are read when asked.
-//! Promises that a change is logged once. Never repairs anything: each part recovers by itself.
+//! Promises that a change is logged once, and told to the service manager. Never repairs anything: each part recovers by itself.
 
 mod look;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +24,10 @@ use crate::parts::Parts;
 use crate::pressure::Pressure;
 use crate::source::status::Subscriptions;
 use crate::store::NotificationStore;
+use crate::systemd;
 use crate::tasks::Tasks;
 
+use look::Doubts;
 pub use look::{Look, QueueLook};
 
 /// The parts of a process, as the health body names them.
@@ -118,7 +121,7 @@ impl Health {
         draining: CancellationToken,
     ) -> Arc<Self> {
         let (queue, store, gateway) = (&parts.queue, &parts.store, &parts.gateway);
-        let first = look::look(queue.as_ref(), store.as_ref(), gateway.as_ref()).await;
+        let first = look::look(queue.as_ref(), store.as_ref(), gateway.as_ref()).await.believed();
         Arc::new(Self {
             started: Instant::now(),
             queue: Arc::clone(queue),
@@ -175,7 +178,7 @@ impl Health {
     /// # Errors
     /// Why there are none, in words.
     pub async fn queue_now(&self) -> Result<QueueLook, String> {
-        look::queue(self.queue.as_ref()).await
+        look::queue(self.queue.as_ref()).await.map_err(|miss| miss.reason)
     }
 
     /// The tasks that have died or do not turn, each with why. Only a restart mends that.
@@ -197,11 +200,14 @@ impl Health {
         self.judge_with(&look, at.elapsed())
     }
 
-    /// The same with another word of the queue.
+    /// The same with newer counts of the queue. None: it did not answer this once, which by itself is no reason to change one's mind.
     #[must_use]
-    pub fn judge_queue(&self, queue: &Result<QueueLook, String>) -> (Status, Vec<Trouble>) {
-        let (at, look) = self.last.borrow().clone();
-        self.judge_with(&Look { queue: queue.clone(), ..look }, at.elapsed())
+    pub fn judge_queue(&self, queue: Option<QueueLook>) -> (Status, Vec<Trouble>) {
+        let (at, mut look) = self.last.borrow().clone();
+        if let Some(queue) = queue {
+            look.queue = Ok(queue);
+        }
+        self.judge_with(&look, at.elapsed())
     }
 
     fn judge_with(&self, look: &Look, look_age: Duration) -> (Status, Vec<Trouble>) {
@@ -264,15 +270,16 @@ impl Health {
     pub async fn keep_looking(self: Arc<Self>, stop: CancellationToken) {
         let mut known = self.judge();
         note(&known, None);
-        let mut beat = look::beat();
+        let (mut beat, mut doubts) = (look::beat(), Doubts::default());
         while stop.run_until_cancelled(beat.tick()).await.is_some() {
-            let look = look::look(self.queue.as_ref(), self.store.as_ref(), self.gateway.as_ref()).await;
+            let seen = look::look(self.queue.as_ref(), self.store.as_ref(), self.gateway.as_ref()).await;
+            let look = doubts.weigh(&self.last_look(), seen);
             self.last.send_replace((Instant::now(), look));
             let now = self.judge();
-            if now != known {
+            if differ(&now, &known) {
                 note(&now, Some(known.0));
-                known = now;
             }
+            known = now;
         }
     }
 }
@@ -327,7 +334,19 @@ fn judge(facts: &Facts<'_>) -> (Status, Vec<Trouble>) {
     (if facts.draining { Status::Draining } else { worst }, troubles)
 }
 
+/// Whether something else is wrong, or is worse or better. The words of a trouble may change from look to look.
+fn differ(one: &(Status, Vec<Trouble>), other: &(Status, Vec<Trouble>)) -> bool {
+    let outline = |judged: &(Status, Vec<Trouble>)| -> (Status, BTreeSet<(&'static str, Status)>) {
+        (judged.0, judged.1.iter().map(|trouble| (trouble.component, trouble.status)).collect())
+    };
+    outline(one) != outline(other)
+}
+
 fn note((status, troubles): &(Status, Vec<Trouble>), before: Option<Status>) {
+    let components: BTreeSet<&str> = troubles.iter().map(|trouble| trouble.component).collect();
+    let components: Vec<&str> = components.into_iter().collect();
+    let separator = if components.is_empty() { "" } else { ": " };
+    systemd::status(&format!("{}{separator}{}", status.word(), components.join(", ")));
     let reasons: Vec<String> = troubles.iter().map(|one| format!("{}: {}", one.component, one.reason)).collect();
     let (status, before, reasons) = (status.word(), before.map(Status::word), reasons.join("; "));
     if troubles.is_empty() {

@@ -57,6 +57,21 @@ fn without_queue_or_database_it_is_not_ready_and_everything_wrong_is_named() {
 }
 
 #[test]
+fn a_change_of_words_is_no_change_and_a_change_of_what_is_wrong_is() {
+    let judged =
+        |status, component, reason: &str| (status, vec![Trouble { component, status, reason: reason.to_owned() }]);
+    let gone = judged(Status::Unhealthy, "queue", "connection refused");
+    assert!(!differ(&gone, &judged(Status::Unhealthy, "queue", "broken pipe")));
+    for other in [
+        judged(Status::Unhealthy, "supabase", "gone"),
+        judged(Status::Degraded, "queue", "gone"),
+        (Status::Healthy, Vec::new()),
+    ] {
+        assert!(differ(&gone, &other), "{other:?}");
+    }
+}
+
+#[test]
 fn a_task_that_has_died_makes_the_process_unhealthy() {
     check(|facts| facts.ailing = vec!["sweep (panicked)".to_owned()], Status::Unhealthy, &["tasks"]);
 }

@@ -50,7 +50,7 @@ async fn basic(State(health): State<Arc<Health>>) -> Response {
 /// Asks the queue anew, so that its numbers are those of now.
 async fn detailed(State(health): State<Arc<Health>>) -> Response {
     let queue = health.queue_now().await;
-    let (status, troubles) = health.judge_queue(&queue);
+    let (status, troubles) = health.judge_queue(queue.as_ref().ok().copied());
     let mut body = body(&health, status, &troubles);
     let of = |trouble: &Trouble| json!({"component": trouble.component, "status": trouble.status.word(), "reason": trouble.reason});
     body["troubles"] = troubles.iter().map(of).collect();

@@ -1,9 +1,10 @@
 //! What an operator's tools ask over HTTP.
 //!
-//! Owns the listener and what is answered where there is no route. [`health`] and [`metrics`] have the routes. Listens on loopback unless
-//! told otherwise. Answers until the process ends.
+//! Owns the listener and what is answered where there is no route. [`health`] and [`metrics`] have the routes, [`listen`] the connections.
+//! Listens on loopback unless told otherwise. Answers until the process ends.
 
 mod health;
+mod listen;
 mod metrics;
 
 use std::net::SocketAddr;
@@ -15,9 +16,10 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::health::Health;
+
+pub use listen::serve;
 
 /// Listens.
 ///
@@ -35,14 +37,6 @@ pub fn routes(health: &Arc<Health>) -> Router {
 /// These routes, and a JSON answer where there is none.
 pub fn closed(routes: Router) -> Router {
     routes.fallback(not_found).method_not_allowed_fallback(not_allowed)
-}
-
-/// Serves these routes until `stop` is cancelled.
-pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
-    let served = axum::serve(listener, closed(routes)).with_graceful_shutdown(async move { stop.cancelled().await });
-    if let Err(error) = served.await {
-        tracing::error!(%error, "the health server ended");
-    }
 }
 
 async fn not_found(uri: Uri) -> Response {

@@ -92,7 +92,8 @@ async fn supervise(place: &Place, program: Program, wanted: usize, notes: Notes)
     let told = routes::routes(std::sync::Arc::clone(&supervisor), stop.clone());
     admin.spawn("admin", server::serve(socket, told, ended.clone()));
     notes.info(&format!("supervising {wanted} worker(s); `xnovu worker scale <count>` changes the number"));
-    crate::systemd::ready("supervising");
+    crate::systemd::ready();
+    crate::systemd::status("supervising");
     let signals = crate::shutdown::listen(stop.clone());
     let failed = tokio::select! {
         failed = supervisor.run(stop.clone()) => failed,
