@@ -1,9 +1,10 @@
 //! How a daemon and its workers are started, found, instructed and stopped.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -339,6 +340,27 @@ async fn admin(port: u16, method: reqwest::Method, path: &str, authorization: Op
     (response.status().as_u16(), response.json().await.unwrap())
 }
 
+/// Every admin route there is, method and path, and asserts that docs/operate.md has each.
+fn admin_routes() -> BTreeSet<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let mut routes = BTreeSet::new();
+    for file in ["control/routes.rs", "control/plugins.rs", "jobs.rs"] {
+        for route in read(&format!("host/xnovu/src/{file}")).split(".route(\"").skip(1) {
+            let (path, rest) = route.split_once("\", ").unwrap();
+            let (method, _) = rest.split_once('(').unwrap();
+            routes.insert((method.to_uppercase(), path.to_owned()));
+        }
+    }
+    assert!(routes.len() >= 12 && routes.iter().all(|(_, path)| path.starts_with("/admin/")), "{routes:?}");
+    let page = read("docs/operate.md");
+    let documented = page.split('`').filter(|code| code.contains(" /admin/"));
+    let documented =
+        documented.map(|code| code.split_once(' ').unwrap()).map(|(method, path)| (method.to_owned(), path.to_owned()));
+    assert_eq!(documented.collect::<BTreeSet<_>>(), routes, "docs/operate.md has others");
+    routes
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn admin_routes_on_the_health_port_answer_to_the_token_only() {
     const TOKEN: &str = "PLANTEDADMINTOKEN-0123456789";
@@ -349,8 +371,10 @@ async fn admin_routes_on_the_health_port_answer_to_the_token_only() {
     let daemon = Xnovu::start("daemon", &["daemon"], house.dir(), &house.environment(port), Some(port));
     daemon.until_subscribed().await;
     let right = format!("Bearer {TOKEN}");
+    let routes = admin_routes();
     for wrong in [None, Some("Bearer PLANTEDADMINTOKEN-012345678"), Some(TOKEN), Some("Basic eDp5")] {
-        for (method, path) in [(&get, "/admin/status"), (&post, "/admin/pause"), (&post, "/admin/stop")] {
+        for (method, path) in &routes {
+            let method = if method == "GET" { &get } else { &post };
             let (status, body) = admin(port, method.clone(), path, wrong).await;
             assert_eq!(status, 401, "{path} with {wrong:?}: {body}");
             assert!(body["hint"].as_str().unwrap().contains("XNOVU_ADMIN_TOKEN"), "{body}");

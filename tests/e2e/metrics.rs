@@ -77,7 +77,7 @@ async fn a_line_at_work_is_counted_and_the_scrape_passes_the_linter_but_for_one_
             (&decided(bound, "admit", "deliver", "rule"), 1.0),
             (&decided(plain, "admit", "deliver", "unbound"), 2.0),
             (r#"xnovu_discarded_total{intentional="true",reason="verdict"}"#, 1.0),
-            (r#"xnovu_rule_duration_seconds_count{stage="admit"}"#, 2.0),
+            (r#"xnovu_rule_duration_seconds_count{answered="true",stage="admit"}"#, 2.0),
             ("xnovu_daemon_healthy", 1.0),
             ("xnovu_ready", 1.0),
             ("xnovu_subscriptions_total", 5.0),

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use serde_json::json;
@@ -23,6 +24,7 @@ const PAYLOAD: &str = "planted-in-payload";
 struct Collector {
     spans: Arc<Mutex<Vec<Span>>>,
     bytes: Arc<Mutex<Vec<u8>>>,
+    resources: Arc<Mutex<Vec<BTreeMap<String, String>>>>,
 }
 
 impl Collector {
@@ -55,6 +57,14 @@ async fn take(State(collector): State<Collector>, headers: HeaderMap, body: Byte
     }
     let request = ExportTraceServiceRequest::decode(body.clone()).unwrap();
     collector.bytes.lock().unwrap().extend_from_slice(&body);
+    let said = request.resource_spans.iter().filter_map(|spans| spans.resource.as_ref());
+    let said = said.map(|resource| {
+        let pair = |one: &KeyValue| {
+            (one.key.clone(), format!("{:?}", one.value.as_ref().and_then(|value| value.value.as_ref())))
+        };
+        resource.attributes.iter().map(pair).collect()
+    });
+    collector.resources.lock().unwrap().extend(said);
     let resources = request.resource_spans.into_iter();
     let spans = resources.flat_map(|resource| resource.scope_spans).flat_map(|scope| scope.spans);
     collector.spans.lock().unwrap().extend(spans);
@@ -77,6 +87,9 @@ async fn a_notification_is_one_trace_from_the_row_to_novu_through_the_queue_and_
     let collector = Collector::default();
     house.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.start().await);
     house.set("OTEL_EXPORTER_OTLP_HEADERS", "x-team=night, x-other=1");
+    // From a file: what only the environment had would be read without us.
+    std::fs::write(house.dir().join(".env"), "OTEL_RESOURCE_ATTRIBUTES=team=night,deployment.environment.name=test\n")
+        .unwrap();
     // One look at each row.
     house.set("XNOVU_SWEEP_INTERVAL", 3_600_000);
     bind_priority_desk(&house);
@@ -111,6 +124,14 @@ async fn a_notification_is_one_trace_from_the_row_to_novu_through_the_queue_and_
     assert_eq!(attribute(by_name["admit"], "verdict"), Some("Some(StringValue(\"deliver\"))".to_owned()));
     assert_eq!(attribute(by_name["trigger"], "http.response.status_code"), Some("Some(IntValue(201))".to_owned()));
     collector.until_traced(dropped, &["notification", "admit"]).await;
+
+    let said = collector.resources.lock().unwrap().clone();
+    let distinct = |name: &str| said.iter().map(|resource| resource[name].clone()).collect::<BTreeSet<String>>();
+    assert_eq!(distinct("xnovu.role").len(), 2, "{said:?}");
+    assert_eq!(distinct("service.instance.id").len(), 2, "{said:?}");
+    for (name, value) in [("service.name", "xnovu"), ("team", "night"), ("deployment.environment.name", "test")] {
+        assert_eq!(distinct(name), BTreeSet::from([format!("Some(StringValue({value:?}))")]), "{said:?}");
+    }
 
     let bytes = collector.bytes.lock().unwrap().clone();
     let text = String::from_utf8_lossy(&bytes);

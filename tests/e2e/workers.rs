@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::crashes::{slow_novu, until_accepted, worker_in_the_middle_of_30};
-use crate::support::{House, RedisServer, TABLE, Xnovu, process, until, until_within};
+use crate::support::{House, RedisServer, TABLE, Xnovu, free_port, process, until, until_within};
 
 /// Long enough for a machine that is busy with everything else.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -250,6 +250,24 @@ async fn a_supervisor_reaches_its_number_replaces_what_crashed_and_obeys_a_secon
     until_running(&house, 1).await;
     house.run(&["worker", "stop"]).await.succeeded();
     assert!(next.ended().await.0.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_worker_of_a_supervisor_serves_its_health_at_the_port_of_its_place() {
+    let redis = RedisServer::start().await;
+    let house = House::on(&redis).await;
+    let base = free_port() - 1;
+    let arguments = ["worker", "scale", "1", "--health-port", &base.to_string()];
+    let supervisor = Xnovu::start("supervisor", &arguments, house.dir(), &house.environment(0), Some(base + 1));
+    let first = supervisor.health().await["process"]["pid"].clone();
+    // Another worker takes the place of the one before, and its port.
+    house.run(&["worker", "scale", "0"]).await.succeeded();
+    house.run(&["worker", "scale", "1"]).await.succeeded();
+    let second = supervisor.health().await["process"]["pid"].clone();
+    assert!(first.is_u64() && second.is_u64() && first != second, "{first} and {second}");
+    supervisor.stop().await;
+    let beyond = house.run(&["worker", "scale", "1", "--health-port", "65400"]).await;
+    assert_eq!(beyond.code, Some(2), "{beyond:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

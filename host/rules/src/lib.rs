@@ -61,7 +61,9 @@ pub use lock_file::LOCK_FILE;
 pub use manifest::{MANIFEST_FILE, Manifest, Target, is_plugin_name};
 pub use mistake::Mistake;
 pub use report::{BindingOutcome, Hinted, PluginOutcome, Report};
-pub use ruling::{Broken, BrokenKind, Decided, FailurePolicy, LogLevel, LogLine, Pin, Ruled, Rules, Ruling, Stamp};
+pub use ruling::{
+    Broken, BrokenKind, Cost, Decided, FailurePolicy, LogLevel, LogLine, Pin, Ruled, Rules, Ruling, Stamp,
+};
 pub use runtime::{OpenError, RollbackError, RolledBack, Runtime, RuntimeOptions};
 pub use sandbox::{LoadError, SandboxError};
 pub use set::Set;

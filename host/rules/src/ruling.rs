@@ -121,6 +121,17 @@ pub struct Broken {
     pub policy: FailurePolicy,
     /// Who failed, where a component was loaded at all.
     pub stamp: Option<Stamp>,
+    /// What it took until then, where something was evaluated.
+    pub cost: Option<Cost>,
+}
+
+/// What one evaluation took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// Fuel used.
+    pub fuel: u64,
+    /// Wall time, without the wait for a rule thread.
+    pub duration: Duration,
 }
 
 impl Broken {

@@ -51,13 +51,13 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Opens them.
+    /// Opens them for a process that is this: `daemon` or `worker`.
     ///
     /// # Errors
     /// Whatever cannot be opened, and what it was opened for.
-    pub async fn open(config: Config) -> anyhow::Result<Self> {
+    pub async fn open(config: Config, role: &'static str) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let traces = config.traces.as_ref().map(Traces::to).transpose()?.unwrap_or_default();
+        let traces = config.traces.as_ref().map(|traces| Traces::to(traces, role)).transpose()?.unwrap_or_default();
         let (trail, metrics) = (Trail::with(traces), Metrics::new());
         let store: Arc<dyn NotificationStore> =
             Arc::new(Postgrest::new(&config.supabase, Arc::clone(&clock)).context("opening the client of Supabase")?);

@@ -43,18 +43,18 @@ impl std::fmt::Debug for Traces {
 }
 
 impl Traces {
-    /// Sends spans to the collector of the settings. Needs a running tokio.
+    /// Sends spans to the collector of the settings. `role` is what this process is, `daemon` or `worker`. Needs a running tokio.
     ///
     /// # Errors
     /// The settings make no exporter.
-    pub fn to(settings: &Tracing) -> anyhow::Result<Self> {
+    pub fn to(settings: &Tracing, role: &'static str) -> anyhow::Result<Self> {
         let exporter = export::exporter(settings).context("opening the way to the collector of traces")?;
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
             .with_id_generator(Ids::default())
             // By the trace's id alone, so that daemon and workers choose the same traces.
             .with_sampler(Sampler::TraceIdRatioBased(f64::from(settings.percent) / 100.0))
-            .with_resource(Resource::builder().with_service_name(settings.service.clone()).build())
+            .with_resource(resource(settings, role))
             .build();
         let tracer = provider.tracer("xnovu");
         Ok(Self(Some(On { provider, tracer })))
@@ -99,6 +99,24 @@ impl Traces {
             tracing::warn!(%error, "the last spans were not sent");
         }
     }
+}
+
+/// Who speaks. What the operator says of it outranks what the process says itself.
+fn resource(settings: &Tracing, role: &'static str) -> Resource {
+    let instance = format!("{}-{}", crate::worker::host(), std::process::id());
+    let own = [
+        ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("service.instance.id", instance),
+        ("xnovu.role", role.to_owned()),
+    ];
+    let own = own.into_iter().map(|(name, value)| KeyValue::new(name, value));
+    let given = settings.attributes.iter().map(|(name, value)| KeyValue::new(name.clone(), value.clone()));
+    // Not `builder()`, which reads the environment itself.
+    Resource::builder_empty()
+        .with_attributes(own)
+        .with_attributes(given)
+        .with_attribute(KeyValue::new("service.name", settings.service.clone()))
+        .build()
 }
 
 /// A span under way.

@@ -17,7 +17,7 @@ use crate::keeper::Note;
 use crate::pool::PoolError;
 use crate::sandbox::Sandbox;
 use crate::set::{Bound, Running};
-use crate::{BindingState, Broken, BrokenKind, FailurePolicy, Ruled, Ruling};
+use crate::{BindingState, Broken, BrokenKind, Cost, FailurePolicy, Ruled, Ruling};
 
 /// What is asked of an instance.
 pub(super) struct Ask<T> {
@@ -77,6 +77,7 @@ impl Runtime {
                 reason: error.to_string(),
                 policy: bound.binding.policy,
                 stamp: bound.binding.stamp.clone(),
+                cost: None,
             }),
         }
     }
@@ -202,7 +203,10 @@ fn evaluate<T>(sandbox: &Sandbox, policy: FailurePolicy, running: &Running, even
     let stamp = running.stamp().clone();
     match result {
         Ok(answer) => Ruling::Ruled(Ruled { answer, stamp, fuel, duration, log, grants: entry.grants.clone() }),
-        Err(fault) => Ruling::Broken(Broken { kind: fault.kind, reason: fault.reason, policy, stamp: Some(stamp) }),
+        Err(fault) => {
+            let cost = Some(Cost { fuel, duration });
+            Ruling::Broken(Broken { kind: fault.kind, reason: fault.reason, policy, stamp: Some(stamp), cost })
+        }
     }
 }
 
@@ -227,7 +231,7 @@ fn holding<T>(ruling: Ruling<T>) -> Ruling<T> {
 fn suspended(bound: &Bound, running: &Running, reason: &str, timed_out: bool) -> Broken {
     let reason = format!("its rules are suspended, because they failed too often; the last failure: {reason}");
     let policy = if timed_out { FailurePolicy::Hold } else { bound.binding.policy };
-    Broken { kind: BrokenKind::Suspended, reason, policy, stamp: Some(running.stamp().clone()) }
+    Broken { kind: BrokenKind::Suspended, reason, policy, stamp: Some(running.stamp().clone()), cost: None }
 }
 
 /// Rules that are missing hold, whatever the policy: a forgotten build must not drop or deliver what they were to decide.
@@ -238,5 +242,5 @@ fn not_loaded(state: &BindingState) -> Broken {
             "it does not run".to_owned()
         }
     };
-    Broken { kind: BrokenKind::NotLoaded, reason, policy: FailurePolicy::Hold, stamp: None }
+    Broken { kind: BrokenKind::NotLoaded, reason, policy: FailurePolicy::Hold, stamp: None, cost: None }
 }

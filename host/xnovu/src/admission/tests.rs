@@ -323,6 +323,7 @@ async fn rules_that_cannot_answer_hold_and_are_not_asked_at_every_hint() {
             reason: "20 ms".to_owned(),
             policy: FailurePolicy::Drop,
             stamp: None,
+            cost: None,
         }),
     })
     .await;
@@ -347,6 +348,7 @@ async fn the_sweep_finds_what_nobody_told_of_and_not_what_was_held_or_queued_bef
             reason: "unreachable".to_owned(),
             policy: FailurePolicy::Hold,
             stamp: None,
+            cost: None,
         }),
     })
     .await;

@@ -67,7 +67,7 @@ pub(super) async fn run(args: DevArgs, mut layers: Layers, output: Output) -> an
     let config = settle(&args.common, false, layers)?;
     let redis = config.redis.clone();
     samples::workflows(standin.state())?;
-    let parts = Parts::open(config).await?;
+    let parts = Parts::open(config, "daemon").await?;
     Notes::for_people(output).report(&parts.report);
     let enterprises = samples::enterprises();
     welcome(&standin, &parts, &enterprises, output);

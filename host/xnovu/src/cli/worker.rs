@@ -87,7 +87,7 @@ async fn work(args: &StartArgs, config: Config, notes: Notes) -> anyhow::Result<
     require_redis(&config)?;
     let health = args.health_port.is_some();
     let place = Place::take(&config, Role::new_worker(), options(args))?;
-    let parts = Parts::open(config).await?;
+    let parts = Parts::open(config, "worker").await?;
     notes.report(&parts.report);
     notes.info(&format!("performing {} job(s) at a time", parts.config.concurrency));
     let roles = Roles { daemon: None, monitor: None, workers: 1, health, place: Some(place) };

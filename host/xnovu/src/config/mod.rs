@@ -95,6 +95,8 @@ pub struct Tracing {
     pub headers: Option<Secret>,
     /// What spans say they come from.
     pub service: String,
+    /// What else they say of where they come from: names and values.
+    pub attributes: Vec<(String, String)>,
     /// How many notifications in a hundred are traced, 0 to 100.
     pub percent: u32,
 }

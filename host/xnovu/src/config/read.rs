@@ -257,7 +257,27 @@ impl Reader<'_> {
         let (headers, percent) = (self.secret(&s::OTEL_EXPORTER_OTLP_HEADERS), self.number(&s::XNOVU_TRACE_PERCENT));
         self.layers.find(&s::OTEL_EXPORTER_OTLP_ENDPOINT)?;
         let endpoint = self.url(&s::OTEL_EXPORTER_OTLP_ENDPOINT)?;
-        Some(Tracing { endpoint, headers, service: self.text(&s::OTEL_SERVICE_NAME), percent })
+        let attributes = self.pairs(&s::OTEL_RESOURCE_ATTRIBUTES);
+        Some(Tracing { endpoint, headers, service: self.text(&s::OTEL_SERVICE_NAME), attributes, percent })
+    }
+
+    /// `name=value` pairs, separated by commas.
+    fn pairs(&mut self, setting: &Setting) -> Vec<(String, String)> {
+        let text = self.layers.find(setting).map(|found| found.value.clone()).unwrap_or_default();
+        let mut pairs = Vec::new();
+        for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some((name, value)) if !name.trim().is_empty() => {
+                    pairs.push((name.trim().to_owned(), value.trim().to_owned()))
+                }
+                _ => self.mistakes.add(
+                    setting.name,
+                    format!("{pair:?} is no name=value"),
+                    "separate pairs by commas: team=night,zone=eu",
+                ),
+            }
+        }
+        pairs
     }
 
     fn cron(&mut self) -> Cron {

@@ -55,6 +55,19 @@ fn all_mistakes_are_reported_at_once_with_name_and_hint() {
 }
 
 #[test]
+fn attributes_of_traces_are_pairs_and_what_is_none_is_told() {
+    let with =
+        |text| with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"), ("OTEL_RESOURCE_ATTRIBUTES", text)]);
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let attributes = with("team=night, zone = eu=1,").unwrap().traces.unwrap().attributes;
+    assert_eq!(attributes, [pair("team", "night"), pair("zone", "eu=1")]);
+    for wrong in ["team", "=night", "a=b,team"] {
+        let text = with(wrong).unwrap_err().to_string();
+        assert!(text.contains("OTEL_RESOURCE_ATTRIBUTES") && text.contains("hint: "), "{wrong}: {text}");
+    }
+}
+
+#[test]
 fn what_is_risky_is_told_together_with_what_is_missing() {
     let (mistakes, warnings) = check(&layers(&[
         ("NOVU_API_URL", "http://novu.example"),

@@ -231,8 +231,9 @@ impl Health {
         })
     }
 
-    /// Shows in the metrics how the process is now.
-    pub fn show(&self) {
+    /// The metrics, with how the process is now.
+    #[must_use]
+    pub fn scrape(&self) -> String {
         let (status, troubles) = self.judge();
         let connections = |daemon: &Daemon| {
             let lost = daemon.connections.borrow().values().map(|standing| u64::from(standing.reconnects)).sum();
@@ -246,7 +247,7 @@ impl Health {
                 (QueueName::RuleExecution, look.rule_execution),
             ]
         });
-        self.metrics.show(&Shown {
+        self.metrics.scrape(&Shown {
             uptime: self.uptime(),
             healthy: status == Status::Healthy,
             ready: status.is_ready(),
@@ -256,7 +257,7 @@ impl Health {
             memory,
             novu: look.novu,
             bindings: self.bindings(),
-        });
+        })
     }
 
     /// How many bindings stand where.

@@ -15,7 +15,6 @@ pub(super) fn routes(health: &Arc<Health>) -> Router {
 }
 
 async fn metrics(State(health): State<Arc<Health>>) -> Response {
-    health.show();
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (content_type, health.metrics().text()).into_response()
+    (content_type, health.scrape()).into_response()
 }

@@ -3,6 +3,7 @@
 //! Owns the step from the health of a process to its gauges, so that a scrape and a health body say the same. A queue that does not answer
 //! has no numbers: its gauges are gone until it does, and old ones never pass for new.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -40,8 +41,16 @@ fn int(number: impl TryInto<i64>) -> i64 {
 }
 
 impl Metrics {
-    /// Shows what the process is now.
-    pub fn show(&self, shown: &Shown) {
+    /// What the process is now and what it has counted, in Prometheus's text format. One at a time: gauges are emptied and filled again, and
+    /// somebody else's half of that must not be read.
+    #[must_use]
+    pub fn scrape(&self, shown: &Shown) -> String {
+        let _one = self.showing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.show(shown);
+        self.text()
+    }
+
+    fn show(&self, shown: &Shown) {
         let gauges = &self.gauges;
         gauges.build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let (uptime, healthy) = match shown.subscriptions {

@@ -30,9 +30,11 @@ fn a_decision_is_counted_where_a_reader_looks_for_it() {
     let metrics = Metrics::new();
     let enterprise = "ent1".parse().unwrap();
     metrics.ruled(&enterprise, Stage::Admit, "drop", Duration::from_micros(20), 40_000);
-    let broken = |kind, policy| Broken { kind, reason: "planted".to_owned(), policy, stamp: None };
+    let broken = |kind, policy| Broken { kind, reason: "planted".to_owned(), policy, stamp: None, cost: None };
     metrics.broken(&enterprise, Stage::Transform, &broken(BrokenKind::Trap, FailurePolicy::Deliver));
-    metrics.broken(&enterprise, Stage::Transform, &broken(BrokenKind::TimedOut, FailurePolicy::Drop));
+    let cost = Some(Cost { fuel: 9_000, duration: Duration::from_millis(400) });
+    let late = Broken { cost, ..broken(BrokenKind::TimedOut, FailurePolicy::Drop) };
+    metrics.broken(&enterprise, Stage::Transform, &late);
     let text = metrics.text();
     assert_says(
         &text,
@@ -40,7 +42,12 @@ fn a_decision_is_counted_where_a_reader_looks_for_it() {
             r#"xnovu_decisions_total{enterprise_id="ent1",reason="rule",stage="admit",verdict="drop"} 1"#,
             r#"xnovu_decisions_total{enterprise_id="ent1",reason="trap",stage="transform",verdict="deliver"} 1"#,
             r#"xnovu_decisions_total{enterprise_id="ent1",reason="timed-out",stage="transform",verdict="hold"} 1"#,
-            r#"xnovu_rule_duration_seconds_count{stage="admit"} 1"#,
+            r#"xnovu_rule_duration_seconds_count{answered="true",stage="admit"} 1"#,
+            // What failed before anything was evaluated took nothing.
+            r#"xnovu_rule_duration_seconds_count{answered="false",stage="transform"} 1"#,
+            r#"xnovu_rule_duration_seconds_bucket{answered="false",stage="transform",le="0.25"} 0"#,
+            r#"xnovu_rule_duration_seconds_bucket{answered="false",stage="transform",le="0.5"} 1"#,
+            r#"xnovu_rule_fuel_bucket{answered="false",stage="transform",le="10000"} 1"#,
         ],
     );
     assert!(!text.contains("planted"), "{text}");
@@ -72,7 +79,6 @@ fn enterprises_beyond_the_limit_share_a_label() {
 #[test]
 fn the_specifications_names_are_shown_by_a_daemon() {
     let metrics = Metrics::new();
-    metrics.show(&shown());
     let lines = [
         "xnovu_daemon_uptime_seconds 7",
         "xnovu_daemon_healthy 1",
@@ -91,23 +97,40 @@ fn the_specifications_names_are_shown_by_a_daemon() {
         r#"xnovu_novu_paused{reason="rate-limited"} 1"#,
         r#"xnovu_novu_paused{reason="outage"} 0"#,
     ];
-    assert_says(&metrics.text(), &lines);
-    metrics.show(&shown());
-    assert_says(&metrics.text(), &lines);
+    assert_says(&metrics.scrape(&shown()), &lines);
+    assert_says(&metrics.scrape(&shown()), &lines);
 }
 
 #[test]
 fn a_worker_shows_no_daemon_and_a_silent_queue_no_numbers() {
     let metrics = Metrics::new();
-    metrics.show(&Shown { subscriptions: None, ..shown() });
-    metrics.show(&Shown { subscriptions: None, healthy: false, queues: Vec::new(), memory: None, ..shown() });
-    let text = metrics.text();
+    let _ = metrics.scrape(&Shown { subscriptions: None, ..shown() });
+    let text =
+        metrics.scrape(&Shown { subscriptions: None, healthy: false, queues: Vec::new(), memory: None, ..shown() });
     assert_says(&text, &["xnovu_worker_healthy 0", "xnovu_worker_uptime_seconds 7"]);
     for absent in
         ["xnovu_daemon_", "xnovu_subscriptions_", "xnovu_queue_notification_", "xnovu_queue_jobs", "xnovu_redis_"]
     {
         assert!(!text.contains(absent), "{absent} is in\n{text}");
     }
+}
+
+#[test]
+fn several_who_scrape_at_a_time_all_see_the_whole() {
+    let metrics = Metrics::new();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    let text = metrics.scrape(&shown());
+                    assert_says(
+                        &text,
+                        &["xnovu_queue_notification_waiting 9", "xnovu_subscription_reconnects_total 4"],
+                    );
+                }
+            });
+        }
+    });
 }
 
 /// The table of docs/observe.md, as it must be.

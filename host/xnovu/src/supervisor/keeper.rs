@@ -28,12 +28,18 @@ pub struct Program {
     pub path: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
+    /// Where given, the worker in a slot is told to serve its health at this port plus the slot's number.
+    pub health_base: Option<u16>,
 }
 
 impl Program {
-    fn start(&self) -> std::io::Result<Child> {
+    fn start(&self, slot: u16) -> std::io::Result<Child> {
         let mut command = Command::new(&self.path);
-        command.args(&self.arguments).stdin(Stdio::piped()).kill_on_drop(true);
+        command.args(&self.arguments);
+        if let Some(base) = self.health_base {
+            command.arg(format!("--health-port={}", base.saturating_add(slot)));
+        }
+        command.stdin(Stdio::piped()).kill_on_drop(true);
         command.spawn()
     }
 }
@@ -76,11 +82,11 @@ impl Kept {
 }
 
 /// Keeps a worker running until `drain` is cancelled, then until it has drained.
-pub(super) async fn keep(program: Arc<Program>, tell: watch::Sender<Kept>, drain: CancellationToken) {
+pub(super) async fn keep(program: Arc<Program>, slot: u16, tell: watch::Sender<Kept>, drain: CancellationToken) {
     let mut failures = 0;
     while !drain.is_cancelled() {
         let started = Instant::now();
-        let why = match run(&program, &tell, &drain).await {
+        let why = match run(&program, slot, &tell, &drain).await {
             Ok(Ended::Drained(status)) => {
                 tell.send_modify(|kept| kept.failed = !status.success());
                 break;
@@ -108,8 +114,13 @@ enum Ended {
     Drained(ExitStatus),
 }
 
-async fn run(program: &Program, tell: &watch::Sender<Kept>, drain: &CancellationToken) -> std::io::Result<Ended> {
-    let mut child = program.start()?;
+async fn run(
+    program: &Program,
+    slot: u16,
+    tell: &watch::Sender<Kept>,
+    drain: &CancellationToken,
+) -> std::io::Result<Ended> {
+    let mut child = program.start(slot)?;
     let line = child.stdin.take();
     let pid = child.id();
     tell.send_modify(|kept| (kept.stage, kept.pid) = (Stage::Running, pid));

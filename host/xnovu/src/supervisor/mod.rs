@@ -51,6 +51,8 @@ struct Crew {
 }
 
 struct Member {
+    /// The lowest number from 1 that nobody had when it was started; somebody else may have it later.
+    slot: u16,
     seen: watch::Receiver<Kept>,
     drain: CancellationToken,
 }
@@ -111,24 +113,30 @@ impl Supervisor {
         }
         for _ in wanted.len()..crew.target {
             crew.last_number += 1;
-            let member = self.start(crew.last_number);
+            let member = self.start(crew.last_number, crew.free_slot());
             crew.workers.push(member);
         }
     }
 
-    fn start(self: &Arc<Self>, number: u32) -> Member {
+    fn start(self: &Arc<Self>, number: u32, slot: u16) -> Member {
         let (tell, seen) = watch::channel(Kept::new(number));
         let drain = CancellationToken::new();
         let (supervisor, program, token) = (Arc::clone(self), Arc::clone(&self.program), drain.clone());
         self.tasks.spawn("worker process", async move {
-            keeper::keep(program, tell, token).await;
+            keeper::keep(program, slot, tell, token).await;
             supervisor.changed.notify_one();
         });
-        Member { seen, drain }
+        Member { slot, seen, drain }
     }
 }
 
 impl Crew {
+    /// One that drains has its slot, and with it its port, until it has ended.
+    fn free_slot(&self) -> u16 {
+        let taken = |slot: &u16| self.workers.iter().any(|member| member.slot == *slot);
+        (1..).find(|slot| !taken(slot)).unwrap_or(u16::MAX)
+    }
+
     fn forget_ended(&mut self) {
         let mut dismissed = 0;
         let failed = &mut self.failed;

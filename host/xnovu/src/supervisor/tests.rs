@@ -5,7 +5,7 @@ use super::*;
 
 /// A shell in the place of a worker: it ends when its standard input does, unless the script says otherwise.
 fn shell(script: &str) -> Program {
-    Program { path: "/bin/sh".into(), arguments: vec!["-c".into(), script.into()] }
+    Program { path: "/bin/sh".into(), arguments: vec!["-c".into(), script.into()], health_base: None }
 }
 
 struct Scene {
@@ -112,7 +112,7 @@ async fn a_worker_that_waits_to_be_started_again_is_gone_at_once_when_it_is_not_
 
 #[tokio::test]
 async fn a_program_that_cannot_be_started_is_tried_again() {
-    let scene = Scene::start(Program { path: "/nowhere/xnovu".into(), arguments: Vec::new() }, 1);
+    let scene = Scene::start(Program { path: "/nowhere/xnovu".into(), arguments: Vec::new(), health_base: None }, 1);
     scene.until("it was tried again", |fleet| fleet.workers.iter().any(|kept| kept.restarts >= 1)).await;
     assert_eq!(scene.end().await, 0);
 }

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     fn broken(kind: BrokenKind, policy: FailurePolicy) -> Broken {
-        Broken { kind, reason: "r".to_owned(), policy, stamp: None }
+        Broken { kind, reason: "r".to_owned(), policy, stamp: None, cost: None }
     }
 
     #[test]

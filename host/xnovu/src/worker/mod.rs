@@ -28,6 +28,7 @@ use crate::traces::SpanKind;
 use crate::trail::Trail;
 use crate::workflows::Workflows;
 pub use registered::WorkerName;
+pub(crate) use registered::host;
 
 /// What a worker works with.
 pub struct Worker {

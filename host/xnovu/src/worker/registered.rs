@@ -41,8 +41,8 @@ impl WorkerName {
     }
 }
 
-/// The name of this machine.
-fn host() -> String {
+/// The name of this machine, or of the container.
+pub(crate) fn host() -> String {
     let name = std::fs::read_to_string(HOSTNAME).unwrap_or_default();
     if name.trim().is_empty() { "unknown".to_owned() } else { name.trim().to_owned() }
 }

@@ -44,7 +44,7 @@ async fn run(args: &StartArgs, mut config: Config, notes: Notes, output: Output)
             "REDIS_URL is not set: the queue lives in this process, and `xnovu worker start` cannot take its jobs",
         );
     }
-    let parts = Parts::open(config).await?;
+    let parts = Parts::open(config, "daemon").await?;
     notes.report(&parts.report);
     let served = enterprises(&parts)?;
     if args.monitor {

@@ -51,7 +51,15 @@ struct WorkerArgs {
     /// Log at debug level in lines for people
     #[arg(long)]
     dev: bool,
+
+    /// Serve health and metrics on loopback: of the first worker at the port after this, of the second at the next, and so on
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=HEALTH_PORT_MAX))]
+    #[serde(skip)]
+    health_port: Option<u16>,
 }
+
+/// So that every worker has a port.
+const HEALTH_PORT_MAX: i64 = u16::MAX as i64 - WORKERS_MAX as i64;
 
 pub(super) async fn run(args: ScaleArgs, layers: Layers, output: Output) -> anyhow::Result<ExitCode> {
     let config = settle(&args.of_workers.common, args.of_workers.dev, layers)?;
@@ -65,7 +73,7 @@ pub(super) async fn run(args: ScaleArgs, layers: Layers, output: Output) -> anyh
     match Place::take(&config, Role::Supervisor, flags.clone()) {
         Ok(place) => {
             let notes = Notes::of(&config, output);
-            notes.end(supervise(&place, program(&flags)?, wanted, notes).await)
+            notes.end(supervise(&place, program(&flags, args.of_workers.health_port)?, wanted, notes).await)
         }
         // Another call was faster.
         Err(error) if matches!(error.downcast_ref(), Some(ControlError::Running { .. })) => {
@@ -76,11 +84,11 @@ pub(super) async fn run(args: ScaleArgs, layers: Layers, output: Output) -> anyh
 }
 
 /// The worker this very program starts, with the flags it was given itself.
-fn program(flags: &[String]) -> anyhow::Result<Program> {
+fn program(flags: &[String], health_base: Option<u16>) -> anyhow::Result<Program> {
     let path = std::env::current_exe().context("finding this program")?;
     let mut arguments: Vec<OsString> = ["worker", "start", "--supervised"].map(OsString::from).to_vec();
     arguments.extend(flags.iter().map(OsString::from));
-    Ok(Program { path, arguments })
+    Ok(Program { path, arguments, health_base })
 }
 
 /// Stays until a signal, or until it is told to stop; then waits for its workers. A second signal ends everything at once.
@@ -113,7 +121,7 @@ async fn supervise(place: &Place, program: Program, wanted: usize, notes: Notes)
 
 /// Tells the running supervisor, and what it does until the number is reached.
 async fn instruct(supervisor: &Client, wanted: usize, args: &ScaleArgs, output: Output) -> anyhow::Result<ExitCode> {
-    if !options(&args.of_workers).is_empty() {
+    if !options(&args.of_workers).is_empty() || args.of_workers.health_port.is_some() {
         output.note("note: the running supervisor keeps the options it was started with; stop it first to change them");
     }
     let before: Fleet = supervisor.get("/admin/fleet").await?;

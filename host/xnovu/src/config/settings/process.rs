@@ -25,6 +25,8 @@ settings! { PROCESS "Daemon and workers"
         .secret();
     OTEL_SERVICE_NAME = Setting::new("traces.service", Kind::Text, "what traces say they come from")
         .or(Fallback::Text("xnovu"));
+    OTEL_RESOURCE_ATTRIBUTES = Setting::new("traces.attributes", Kind::Text,
+        "what else traces say of where they come from, as `name=value` separated by commas");
     XNOVU_TRACE_PERCENT = Setting::number("traces.percent", 100, 0, 100, "how many notifications in a hundred are traced");
     SUBSCRIPTION_RECONNECT_DELAY = Setting::millis("realtime.reconnect_delay_ms", 1_000, 1, 30_000,
         "first wait before a reconnect; doubles with jitter up to 30 s, without an end");

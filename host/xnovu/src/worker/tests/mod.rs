@@ -79,7 +79,7 @@ fn messages(event: &Event, payloads: &[Value]) -> Vec<Message> {
 }
 
 fn broken(kind: xnovu_rules::BrokenKind, policy: FailurePolicy) -> Ruling<Decided> {
-    Ruling::Broken(Broken { kind, reason: "on purpose".to_owned(), policy, stamp: None })
+    Ruling::Broken(Broken { kind, reason: "on purpose".to_owned(), policy, stamp: None, cost: None })
 }
 
 /// A worker, the stand-in it works against, and rules that let everything pass.
