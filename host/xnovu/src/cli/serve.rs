@@ -139,7 +139,7 @@ fn start_workers(
 
 /// Tells a service manager that everything is open, and feeds its watchdog until the end.
 fn announce(roles: &Roles, watched: Vec<Tasks>, http_tasks: &Tasks, end: &CancellationToken) {
-    tracing::info!(workers = roles.workers, "everything is open");
+    tracing::info!(workers = roles.workers, "ready: everything is open");
     systemd::ready();
     if let Some(every) = systemd::watchdog() {
         http_tasks.spawn("watchdog", systemd::feed_watchdog(every, watched, end.clone()));

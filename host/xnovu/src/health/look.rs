@@ -2,7 +2,7 @@
 //!
 //! Owns how long an answer may take, how often is looked, and what one failure is worth. A part that is silent has had its time: it shows
 //! after at most the interval and the patience together, 3.5 s. One answer that is an error may be a chance: a second one in a row shows,
-//! after at most two intervals and what the answers took.
+//! half a second later.
 
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ use crate::telemetry::Chain;
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Time until the next look after an error that is not believed yet.
+pub(super) const DOUBT: Duration = Duration::from_millis(500);
 
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_millis(2_500);
@@ -36,6 +39,11 @@ pub(super) struct Doubts {
 }
 
 impl Doubts {
+    /// Whether there is one.
+    pub(super) fn any(self) -> bool {
+        self.queue || self.store
+    }
+
     /// What is believed after a look, of which this was believed before.
     pub(super) fn weigh(&mut self, before: &Look, seen: Seen) -> Look {
         let Seen { queue, store, novu } = seen;

@@ -281,6 +281,9 @@ impl Health {
                 note(&now, Some(known.0));
             }
             known = now;
+            if doubts.any() {
+                beat.reset_after(look::DOUBT);
+            }
         }
     }
 }
