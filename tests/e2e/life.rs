@@ -228,6 +228,59 @@ async fn a_restart_in_the_foreground_takes_the_place_of_the_daemon_it_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_that_could_not_start_leaves_the_running_daemon_and_its_options_alone() {
+    let house = small_house().await;
+    let daemon = house.start("daemon", &["daemon", "start", "--workers", "1"]);
+    until_it_answers(&house).await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for (flags, code, told) in [
+        (["--log-level", "lod"], EXIT_SETTINGS, "DAEMON_LOG_LEVEL"),
+        (["--monitor", "--dev"], 1, "--fresh"),
+        (["--health-port", &port], 1, "DAEMON_HEALTH_PORT"),
+    ] {
+        let ran = house.run(&[&["daemon", "restart"], &flags[..]].concat()).await;
+        assert!(ran.code == Some(code) && ran.stderr.contains(told), "{flags:?}: {ran:?}");
+        let process = house.run(&["daemon", "status", "--output", "json"]).await.succeeded().json()["process"].clone();
+        assert_eq!((&process["pid"], &process["state"]), (&daemon.pid().into(), &"running".into()), "{flags:?}");
+    }
+    daemon.stop().await;
+    // Nor does a start that came to nothing change what the next restart keeps.
+    let failed = house.run(&["daemon", "start", "--health-port", &port]).await;
+    assert_eq!(failed.code, Some(1), "{failed:?}");
+    let kept: Value = serde_json::from_slice(&fs::read(house.state_file("daemon.json")).unwrap()).unwrap();
+    assert_eq!(kept["options"], serde_json::json!(["--workers=1"]), "{kept}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_verb_takes_another_state_directory_because_a_file_of_settings_is_wrong() {
+    let house = small_house().await;
+    let missing = house.dir().join("nowhere.toml").display().to_string();
+    for verb in [&["daemon", "stop"][..], &["daemon", "status"], &["daemon", "logs"], &["worker", "stop"]] {
+        let ran = house.run(&[verb, &["--config", &missing]].concat()).await;
+        assert!(ran.code == Some(EXIT_SETTINGS) && ran.stderr.contains(&missing), "{verb:?}: {ran:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn empty_filters_and_endless_waits_are_wrong_command_lines() {
+    let house = small_house().await;
+    let endless = u64::MAX.to_string();
+    for words in [
+        &["queue", "retry", "--reason", ""][..],
+        &["queue", "retry", ""],
+        &["worker", "stop", ""],
+        &["worker", "stop", "--timeout", &endless],
+        &["daemon", "stop", "--timeout", &endless],
+        &["worker", "scale", "1", "--timeout", &endless],
+    ] {
+        let ran = house.run(words).await;
+        assert!(ran.code == Some(2) && !ran.stderr.contains("panicked"), "{words:?}: {ran:?}");
+    }
+    house.run(&["worker", "stop", "--timeout", "604800"]).await.succeeded();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_share_a_state_directory_with_the_daemon_and_leave_nothing_in_it() {
     let redis = RedisServer::start().await;
     let house = House::on(&redis).await;
@@ -296,13 +349,13 @@ async fn stop_with_200_under_way(house: &House, start: impl Fn(&House) -> Vec<Xn
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_signal_stops_at_once() {
+async fn a_signal_ends_a_daemon_that_stops_already_at_once() {
     let house = small_house().await;
     house.insert_plain(1);
     house.fault(slow_novu(60_000));
     let daemon = house.daemon();
     until_accepted(&house, 1).await;
-    daemon.ask_to_stop();
+    house.run(&["daemon", "stop", "--timeout", "0"]).await;
     until("it drains", async || {
         let ran = house.run(&["daemon", "status", "--output", "json"]).await;
         if ran.json()["process"]["state"] == "draining" { Ok(()) } else { Err(format!("{ran:?}")) }

@@ -222,6 +222,8 @@ async fn until_running(house: &House, count: usize) -> Vec<Value> {
 async fn a_supervisor_reaches_its_number_replaces_what_crashed_and_obeys_a_second_call() {
     let redis = RedisServer::start().await;
     let house = House::on(&redis).await;
+    let nobody = house.run(&["worker", "scale", "0"]).await.succeeded();
+    assert!(nobody.stderr.contains("no supervisor runs"), "{nobody:?}");
     let supervisor = supervisor(&house, "2");
     let two = until_running(&house, 2).await;
     assert!(two.iter().all(|worker| worker["concurrency"] == 2), "{two:?}");

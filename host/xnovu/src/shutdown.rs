@@ -1,7 +1,7 @@
 //! When to stop.
 //!
-//! Owns the signals, and the end of a supervisor's line. The first SIGTERM or SIGINT asks for an orderly stop; the second ends the process at
-//! once.
+//! Owns the signals, and the end of a supervisor's line. A SIGTERM or SIGINT asks for an orderly stop; one that comes while the process
+//! stops already, whoever asked for that, ends it at once.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -11,21 +11,23 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Cancels `stop` at the first signal and returns at the second.
+/// Cancels `stop` at the first signal and returns at one that finds it cancelled.
 ///
 /// # Errors
 /// The signals cannot be listened to.
 pub async fn listen(stop: CancellationToken) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    for _ in 0..2 {
+    loop {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        if stop.is_cancelled() {
+            return Ok(());
+        }
         stop.cancel();
     }
-    Ok(())
 }
 
 /// Returns when standard input, a pipe that the supervisor holds, is closed: it lets this process drain, or is dead.

@@ -20,6 +20,7 @@ mod worker;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
@@ -113,6 +114,14 @@ impl CommonArgs {
     }
 }
 
+/// Longest wait a flag can ask for: a week, in seconds.
+const SECONDS_MAX: u64 = 7 * 24 * 60 * 60;
+
+/// Seconds that a flag says to wait.
+fn seconds() -> RangedU64ValueParser {
+    RangedU64ValueParser::new().range(0..=SECONDS_MAX)
+}
+
 /// Runs a command and says how it ended.
 pub async fn run(cli: Cli) -> ExitCode {
     let layers = Layers::of_process(Path::new("."), cli.config.as_deref());
@@ -144,14 +153,20 @@ async fn dispatch(command: Command, layers: Layers, output: Output) -> anyhow::R
     }
 }
 
+/// The settings of a process that has rules.
+fn read_settings(layers: &Layers) -> Result<Config, Mistakes> {
+    let config = Config::read(layers)?;
+    require_bindings(layers)?;
+    Ok(config)
+}
+
 /// The settings of a long-running command, and its log. With `dev` the log tells more, in lines for people.
 fn settle(common: &CommonArgs, dev: bool, mut layers: Layers) -> anyhow::Result<Config> {
     common.put_into(&mut layers);
     if dev && common.log_level.is_none() {
         layers.set_flag("DAEMON_LOG_LEVEL", Some("debug"));
     }
-    let config = Config::read(&layers)?;
-    require_bindings(&layers)?;
+    let config = read_settings(&layers)?;
     let format = if dev && config.log_format == LogFormat::Auto { LogFormat::Text } else { config.log_format };
     crate::telemetry::start(&config.log_level, format, output::is_watched(), layers.get("NO_COLOR").is_some());
     for warning in &config.warnings {

@@ -24,6 +24,8 @@ use crate::reloading::Reloads;
 pub(super) struct Place {
     hold: Hold,
     started: Started,
+    /// What the last one was started with. `restart` keeps that until this one has come so far that its own options are known to work.
+    last: Option<Started>,
 }
 
 impl Place {
@@ -44,8 +46,10 @@ impl Place {
             supervised: config.supervised,
             grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
         };
-        let hold = StateDir::at(&config.state)?.claim(role, &started)?;
-        Ok(Self { hold, started })
+        let state = StateDir::at(&config.state)?;
+        let last = state.last_started(&role);
+        let hold = state.claim(role, &with_options_of(last.as_ref(), &started))?;
+        Ok(Self { hold, started, last })
     }
 
     /// What this process is for.
@@ -56,11 +60,11 @@ impl Place {
     /// Says that it left its terminal.
     pub(super) fn detached(mut self) -> anyhow::Result<Self> {
         self.started.detached = true;
-        self.hold.record(&self.started)?;
+        self.hold.record(&with_options_of(self.last.as_ref(), &self.started))?;
         Ok(self)
     }
 
-    /// Says where its health is served.
+    /// Says where its health is served, and that what it was started with works.
     pub(super) fn serves_health_at(&mut self, address: SocketAddr) -> anyhow::Result<()> {
         self.started.health = Some(address);
         Ok(self.hold.record(&self.started)?)
@@ -83,6 +87,11 @@ impl Place {
         let rules = plugins::Rules { rules: Arc::clone(&parts.rules), reloads: reloads.clone() };
         routes::routes(Arc::new(process)).merge(jobs).merge(plugins::routes(rules))
     }
+}
+
+fn with_options_of(last: Option<&Started>, started: &Started) -> Started {
+    let Some(Started { options, directory, .. }) = last.cloned() else { return started.clone() };
+    Started { options, directory, ..started.clone() }
 }
 
 /// The flags that were given, as they would be written: `{"health_port": 3001, "dev": true}` is `--dev --health-port=3001`.

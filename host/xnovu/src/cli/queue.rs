@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use xnovu_domain::EnterpriseId;
@@ -66,7 +67,7 @@ pub(super) struct FilterArgs {
     enterprise: Option<EnterpriseId>,
 
     /// With this text in their reason only
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     reason: Option<String>,
 }
 
@@ -92,7 +93,7 @@ pub(super) struct FailedArgs {
 #[command(group(ArgGroup::new("meant").required(true).multiple(true).args(["jobs", "queue", "enterprise", "reason", "all"])))]
 pub(super) struct RetryArgs {
     /// The jobs, as `xnovu queue failed` names them
-    #[arg(value_name = "JOB", conflicts_with_all = ["all", "enterprise", "reason", "queue"])]
+    #[arg(value_name = "JOB", value_parser = NonEmptyStringValueParser::new(), conflicts_with_all = ["all", "enterprise", "reason", "queue"])]
     jobs: Vec<String>,
 
     #[command(flatten)]

@@ -238,8 +238,10 @@ impl Config {
 }
 
 /// The state directory, for commands that need no other setting.
-#[must_use]
-pub fn state_dir(layers: &Layers) -> PathBuf {
+///
+/// # Errors
+/// A file of settings is missing or wrong: it may name another directory.
+pub fn state_dir(layers: &Layers) -> Result<PathBuf, Mistakes> {
     read::state_dir(layers)
 }
 

@@ -64,9 +64,11 @@ pub fn require_bindings(layers: &Layers) -> Result<(), Mistakes> {
     if read.mistakes.0.is_empty() { Ok(()) } else { Err(read.mistakes) }
 }
 
-/// The state directory. Any text is one.
-pub(super) fn state_dir(layers: &Layers) -> PathBuf {
-    Reader::new(layers).text(&s::XNOVU_STATE_DIR).into()
+/// The state directory. Any text is one, and only files that could be read tell which.
+pub(super) fn state_dir(layers: &Layers) -> Result<PathBuf, Mistakes> {
+    let read = Reader::new(layers);
+    let path = read.text(&s::XNOVU_STATE_DIR).into();
+    if read.mistakes.0.is_empty() { Ok(path) } else { Err(read.mistakes) }
 }
 
 /// Reads what finds the queue.
@@ -135,8 +137,8 @@ impl Reader<'_> {
             plugins: self.text(&s::XNOVU_PLUGINS).into(),
             rescan: self.millis(&s::XNOVU_PLUGINS_RESCAN),
             supervised: self.layers.get("NOTIFY_SOCKET").is_some(),
-            state: state_dir(self.layers),
-            database_url: self.secret(&s::DATABASE_URL),
+            state: self.text(&s::XNOVU_STATE_DIR).into(),
+            database_url: self.secret_once(&s::DATABASE_URL),
             warnings: Vec::new(),
             secret_files: SecretFiles::default(),
             supabase,
@@ -159,8 +161,8 @@ impl Reader<'_> {
     }
 
     fn redis(&mut self, supabase_url: Option<&str>) -> Option<Redis> {
-        let secret = self.secret(&s::REDIS_URL);
-        let (username, password) = (self.text(&s::REDIS_USERNAME), self.secret(&s::REDIS_PASSWORD));
+        let secret = self.secret_once(&s::REDIS_URL);
+        let (username, password) = (self.text(&s::REDIS_USERNAME), self.secret_once(&s::REDIS_PASSWORD));
         let tls = self.redis_tls();
         let prefix = self.prefix(supabase_url);
         let parsed = reqwest::Url::parse(&secret?.reveal());
@@ -254,7 +256,8 @@ impl Reader<'_> {
     }
 
     fn traces(&mut self) -> Option<Tracing> {
-        let (headers, percent) = (self.secret(&s::OTEL_EXPORTER_OTLP_HEADERS), self.number(&s::XNOVU_TRACE_PERCENT));
+        let (headers, percent) =
+            (self.secret_once(&s::OTEL_EXPORTER_OTLP_HEADERS), self.number(&s::XNOVU_TRACE_PERCENT));
         self.layers.find(&s::OTEL_EXPORTER_OTLP_ENDPOINT)?;
         let endpoint = self.url(&s::OTEL_EXPORTER_OTLP_ENDPOINT)?;
         let attributes = self.pairs(&s::OTEL_RESOURCE_ATTRIBUTES);

@@ -98,23 +98,35 @@ fn usable(bytes: &[u8]) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The secrets that stand in files, by the name of their variable.
+/// The secrets that stand in files and are asked for at each use.
 #[derive(Debug, Clone, Default)]
-pub struct SecretFiles(Vec<(String, Secret)>);
+pub struct SecretFiles(Vec<Watched>);
+
+#[derive(Debug, Clone)]
+struct Watched {
+    /// The variable that names the file.
+    name: String,
+    secret: Secret,
+    /// Fewest bytes it may have.
+    bytes_min: usize,
+}
 
 impl SecretFiles {
-    pub(super) fn add(&mut self, name: &str, secret: &Secret) {
-        self.0.push((name.to_owned(), secret.clone()));
+    pub(super) fn add(&mut self, name: &str, secret: &Secret, bytes_min: usize) {
+        self.0.push(Watched { name: name.to_owned(), secret: secret.clone(), bytes_min });
     }
 
     /// Reads the files again and again until `stop` is cancelled. A file that cannot serve leaves the secret as it was, and is named once.
     pub async fn watch(self, stop: CancellationToken) {
         let mut told: Vec<Option<String>> = vec![None; self.0.len()];
         while !self.0.is_empty() && stop.run_until_cancelled(tokio::time::sleep(LOOK_INTERVAL)).await.is_some() {
-            for ((name, secret), told) in self.0.iter().zip(&mut told) {
-                let wrong = look(name, secret).await.err();
+            for (watched, told) in self.0.iter().zip(&mut told) {
+                let wrong = look(watched).await.err();
                 if let Some(wrong) = wrong.as_ref().filter(|wrong| told.as_ref() != Some(*wrong)) {
-                    tracing::warn!(setting = name, "the file of a secret {wrong}; what was read before is still used");
+                    tracing::warn!(
+                        setting = watched.name,
+                        "the file of a secret {wrong}; what was read before is still used"
+                    );
                 }
                 *told = wrong;
             }
@@ -122,10 +134,14 @@ impl SecretFiles {
     }
 }
 
-async fn look(name: &str, secret: &Secret) -> Result<(), String> {
+async fn look(Watched { name, secret, bytes_min }: &Watched) -> Result<(), String> {
     let Some(path) = &secret.0.file else { return Ok(()) };
     let bytes = tokio::fs::read(path).await.map_err(|error| format!("cannot be read: {error}"))?;
-    if secret.replace(&usable(&bytes)?) {
+    let value = usable(&bytes)?;
+    if value.len() < *bytes_min {
+        return Err(format!("holds fewer than {bytes_min} characters"));
+    }
+    if secret.replace(&value) {
         tracing::info!(setting = name, "a secret was replaced");
     }
     Ok(())
@@ -143,10 +159,15 @@ mod tests {
         let secret = Secret::of_file(file.path()).unwrap();
         let handle = secret.clone();
         let mut files = SecretFiles::default();
-        files.add("NOVU_SECRET_KEY_FILE", &secret);
-        for (text, want, version) in
-            [("two\n", "two", 1), ("", "two", 1), ("a\nb", "two", 1), ("two", "two", 1), ("three", "three", 2)]
-        {
+        files.add("XNOVU_ADMIN_TOKEN_FILE", &secret, 3);
+        for (text, want, version) in [
+            ("two\n", "two", 1),
+            ("", "two", 1),
+            ("a\nb", "two", 1),
+            ("ab", "two", 1),
+            ("two", "two", 1),
+            ("three", "three", 2),
+        ] {
             write(text);
             let watching = files.clone().watch(CancellationToken::new());
             // One look, and the wait after it.

@@ -85,8 +85,40 @@ fn what_is_risky_is_told_together_with_what_is_missing() {
 fn a_key_that_stands_where_a_url_belongs_is_not_shown() {
     let mistakes = with(&[("NOVU_API_URL", "hunter2")]).unwrap_err();
     assert_eq!(mistakes.0[0].what, "the value is no http or https URL");
-    let mistakes = with(&[("NOVU_API_URL", "ftp://me:hunter2@novu.example")]).unwrap_err();
-    assert_eq!(mistakes.0[0].what, "\"ftp://me:hidden@novu.example/\" is no http or https URL");
+    let mistakes = with(&[("NOVU_API_URL", "ftp://novu.example/?key=hunter2")]).unwrap_err();
+    assert_eq!(mistakes.0[0].what, "\"ftp://novu.example/\" is no http or https URL");
+}
+
+#[test]
+fn a_url_with_a_name_or_a_password_is_refused_and_not_shown() {
+    for url in ["https://me:hunter2@novu.example", "https://hunter2@novu.example", "postgresql://me:hunter2@host/db"] {
+        let mistakes = with(&[("NOVU_API_URL", url)]).unwrap_err();
+        assert_eq!(mistakes.0[0].what, "holds a name or a password", "{url}");
+        assert!(!mistakes.to_string().contains("hunter2"), "{mistakes}");
+    }
+    assert_eq!(with(&[("NOVU_API_URL", "https://novu.example/v1")]).unwrap().novu.url, "https://novu.example/v1");
+}
+
+#[test]
+fn only_files_of_secrets_that_are_asked_for_at_each_use_are_watched() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "redis://0123456789abcdef").unwrap();
+    let path = file.path().to_str().unwrap();
+    let read_once = ["REDIS_URL_FILE", "REDIS_PASSWORD_FILE", "OTEL_EXPORTER_OTLP_HEADERS_FILE", "DATABASE_URL_FILE"];
+    let watched = ["SUPABASE_SERVICE_ROLE_KEY_FILE", "NOVU_SECRET_KEY_FILE", "XNOVU_ADMIN_TOKEN_FILE"];
+    let named = read_once.iter().chain(&watched).map(|name| (*name, path));
+    let config = Config::read(&layers(&named.chain([MINIMUM[0]]).collect::<Vec<_>>())).unwrap();
+    let files = format!("{:?}", config.secret_files);
+    assert!(watched.iter().all(|name| files.contains(name)), "{files}");
+    assert!(!read_once.iter().any(|name| files.contains(name)), "{files}");
+}
+
+#[test]
+fn what_finds_a_process_is_not_guessed_where_a_file_of_settings_is_wrong() {
+    assert_eq!(state_dir(&layers(&[])).unwrap(), std::path::Path::new(".xnovu"));
+    let mut layers = layers(&[]);
+    super::file::read_toml(&mut layers, std::path::Path::new("/nowhere/xnovu.toml"), true);
+    assert_eq!(state_dir(&layers).unwrap_err().0[0].name, "/nowhere/xnovu.toml");
 }
 
 #[test]

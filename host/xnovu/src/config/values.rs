@@ -43,6 +43,11 @@ impl Reader<'_> {
             return None;
         };
         match reqwest::Url::parse(&found.value) {
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                let hint = "write it as https://host; the key has a variable of its own";
+                self.wrong(&found, "holds a name or a password".to_owned(), hint);
+                None
+            }
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() => {
                 Some(url.as_str().trim_end_matches('/').to_owned())
             }
@@ -78,17 +83,27 @@ impl Reader<'_> {
         self.secret(setting).unwrap_or_else(|| Secret::new(""))
     }
 
-    /// A secret, from the variable or from the file that `<name>_FILE` names.
+    /// A secret that is asked for at each use, so that its file is watched.
     pub(super) fn secret(&mut self, setting: &Setting) -> Option<Secret> {
+        self.watched_secret(setting, 1)
+    }
+
+    fn watched_secret(&mut self, setting: &Setting, bytes_min: usize) -> Option<Secret> {
+        let secret = self.secret_once(setting)?;
+        if let Some(found) = self.layers.find(setting).filter(|found| setting.is_file(&found.name)) {
+            self.files.add(&found.name, &secret, bytes_min);
+        }
+        Some(secret)
+    }
+
+    /// A secret as it is now, from the variable or from the file that `<name>_FILE` names.
+    pub(super) fn secret_once(&mut self, setting: &Setting) -> Option<Secret> {
         let found = self.layers.find(setting)?;
         if !setting.is_file(&found.name) {
             return Some(Secret::new(&found.value));
         }
         match Secret::of_file(Path::new(&found.value)) {
-            Ok(secret) => {
-                self.files.add(&found.name, &secret);
-                Some(secret)
-            }
+            Ok(secret) => Some(secret),
             Err(wrong) => {
                 let hint = format!(
                     "check the path and its permissions; the file holds the {} and nothing else",
@@ -102,7 +117,7 @@ impl Reader<'_> {
 
     /// A token that cannot be guessed.
     pub(super) fn admin_token(&mut self, setting: &Setting) -> Option<Secret> {
-        let token = self.secret(setting)?;
+        let token = self.watched_secret(setting, ADMIN_TOKEN_BYTES_MIN)?;
         if token.reveal().len() < ADMIN_TOKEN_BYTES_MIN {
             let what = format!("is shorter than {ADMIN_TOKEN_BYTES_MIN} characters");
             self.mistakes.add(setting.name, what, "make one with: openssl rand -hex 32");

@@ -1,6 +1,7 @@
 //! How a verb of the command line talks to a running process.
 //!
-//! Owns requests over a process's admin socket and the words for their failures. Never waits longer than [`PATIENCE`] for an answer.
+//! Owns requests over a process's admin socket and the words for their failures. Never waits longer than [`PATIENCE`] for an answer, and
+//! [`LOOK_PATIENCE`] for one about how it is.
 
 use std::time::Duration;
 
@@ -13,10 +14,14 @@ use super::state_dir::{ControlError, Found, Role, StateDir};
 /// Longest wait for one answer. What takes longer is asked for again, not waited for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Longest wait for what a process says of itself, which is at hand: one that takes longer is frozen, and that is the answer.
+pub const LOOK_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A way to one running process.
 pub struct Client {
     found: Found,
     http: reqwest::Client,
+    patience: Duration,
 }
 
 impl Client {
@@ -33,11 +38,18 @@ impl Client {
     /// # Errors
     /// The client cannot be made.
     pub fn to(found: Found) -> Result<Self, ControlError> {
-        let builder = reqwest::Client::builder().unix_socket(found.socket.clone()).timeout(PATIENCE);
+        let builder = reqwest::Client::builder().unix_socket(found.socket.clone());
         match builder.build() {
-            Ok(http) => Ok(Self { found, http }),
+            Ok(http) => Ok(Self { found, http, patience: PATIENCE }),
             Err(source) => Err(silent(&found, source)),
         }
+    }
+
+    /// The same process, asked for how it is.
+    #[must_use]
+    pub fn to_look(mut self) -> Self {
+        self.patience = LOOK_PATIENCE;
+        self
     }
 
     /// The process.
@@ -85,7 +97,7 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, ControlError> {
-        request.send().await.map_err(|source| silent(&self.found, source))
+        request.timeout(self.patience).send().await.map_err(|source| silent(&self.found, source))
     }
 
     async fn accepted<T: DeserializeOwned>(

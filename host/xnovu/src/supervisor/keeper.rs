@@ -40,6 +40,8 @@ impl Program {
             command.arg(format!("--health-port={}", base.saturating_add(slot)));
         }
         command.stdin(Stdio::piped()).kill_on_drop(true);
+        // Ctrl-C is the supervisor's to hear: a worker that drains by its line would take it for a second signal.
+        command.process_group(0);
         command.spawn()
     }
 }

@@ -22,12 +22,12 @@ pub(super) struct StatusArgs {
 }
 
 pub(super) async fn status(args: &StatusArgs, layers: &Layers, output: Output) -> anyhow::Result<ExitCode> {
-    let state = StateDir::at(&state_dir(layers))?;
+    let state = StateDir::at(&state_dir(layers)?)?;
     if args.live {
         return live(&state, output).await;
     }
     let asked = async {
-        let client = Client::of(&state, &Role::Daemon)?;
+        let client = Client::of(&state, &Role::Daemon)?.to_look();
         Ok::<_, ControlError>((client.get::<Status>("/admin/status").await?, client.look("/health/detailed").await?))
     };
     let (process, (well, health)) = match asked.await {
@@ -68,8 +68,8 @@ fn told_alive(alive: bool, words: &str) -> String {
 }
 
 pub(super) async fn health(layers: &Layers, output: Output) -> anyhow::Result<ExitCode> {
-    let state = StateDir::at(&state_dir(layers))?;
-    let asked = async { Client::of(&state, &Role::Daemon)?.look("/health/detailed").await };
+    let state = StateDir::at(&state_dir(layers)?)?;
+    let asked = async { Client::of(&state, &Role::Daemon)?.to_look().look("/health/detailed").await };
     let (well, health) = match asked.await {
         Ok(answer) => answer,
         Err(error) if output.json() => return Ok(told_unreachable(&error, output)),

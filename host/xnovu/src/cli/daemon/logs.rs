@@ -29,7 +29,7 @@ pub(super) struct LogsArgs {
 }
 
 pub(super) async fn logs(args: &LogsArgs, layers: &Layers, output: Output) -> anyhow::Result<ExitCode> {
-    let path = StateDir::at(&state_dir(layers))?.log(&Role::Daemon);
+    let path = StateDir::at(&state_dir(layers)?)?.log(&Role::Daemon);
     let log = match File::open(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => anyhow::bail!(
             "there is no log at {}\n  hint: only a daemon started with --detach writes one; another's goes to its terminal or service manager",

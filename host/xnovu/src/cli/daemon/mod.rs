@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::CommonArgs;
 use super::output::Output;
-use crate::config::Layers;
+use crate::config::{Config, Layers};
 
 /// `xnovu daemon` is `xnovu daemon start`.
 #[derive(Args)]
@@ -79,6 +79,22 @@ struct StartArgs {
     #[arg(long, hide = true, conflicts_with = "detach")]
     #[serde(skip)]
     detached: bool,
+}
+
+impl StartArgs {
+    fn put_into(&self, layers: &mut Layers) {
+        layers.set_flag("DAEMON_ENTERPRISE_IDS", self.enterprises.as_ref());
+        layers.set_flag("DAEMON_HEALTH_PORT", self.health_port);
+        self.common.put_into(layers);
+    }
+}
+
+/// Where health is served, before the port is bound.
+fn health_at(config: &Config, path: &str) -> String {
+    match config.health {
+        free if free.port() == 0 => format!("{path} on a free port; `xnovu daemon status` tells which"),
+        address => format!("http://{address}{path}"),
+    }
 }
 
 pub(super) async fn run(command: DaemonCommand, layers: Layers, output: Output) -> anyhow::Result<ExitCode> {

@@ -13,6 +13,7 @@ use super::super::notes::Notes;
 use super::super::output::Output;
 use super::super::place::Place;
 use super::super::serve::{Roles, serve};
+use super::health_at;
 use crate::monitor::{Comparison, Report};
 use crate::parts::Parts;
 
@@ -30,7 +31,7 @@ pub(super) async fn watch(
     let comparison = Arc::new(Mutex::new(Comparison::new(parts.clock.now())));
     let path = parts.config.state.join(FILE);
     notes.info(&format!("watching {} enterprise(s); nothing is written, queued or sent", served.len()));
-    notes.info(&format!("report so far: http://{}/health/detailed, at .monitor", parts.config.health));
+    notes.info(&format!("report so far, at .monitor: {}", health_at(&parts.config, "/health/detailed")));
     let monitor = Some(Arc::clone(&comparison));
     let roles = Roles { daemon: Some(served), monitor, workers: 0, health: true, place: Some(place) };
     let code = serve(parts, roles, CancellationToken::new()).await?;

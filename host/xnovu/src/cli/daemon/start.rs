@@ -10,7 +10,7 @@ use super::super::output::Output;
 use super::super::place::{Place, options};
 use super::super::serve::{Roles, enterprises, serve};
 use super::super::settle;
-use super::{StartArgs, detach, monitor};
+use super::{StartArgs, detach, health_at, monitor};
 use crate::config::{Config, Layers, XNOVU_CONFIG, state_dir};
 use crate::control::{Role, StateDir};
 use crate::parts::Parts;
@@ -18,14 +18,13 @@ use crate::parts::Parts;
 pub(super) async fn start(args: StartArgs, mut layers: Layers, output: Output) -> anyhow::Result<ExitCode> {
     if args.detach {
         let directory = std::env::current_dir().context("finding the working directory")?;
-        let (state, config) = (StateDir::at(&state_dir(&layers))?, layers.get(XNOVU_CONFIG));
+        let (state, config) = (StateDir::at(&state_dir(&layers)?)?, layers.get(XNOVU_CONFIG));
         return detach::detach(&state, &directory, config, &options(&args), output).await;
     }
     if args.detached {
         rustix::process::setsid().context("leaving the terminal")?;
     }
-    layers.set_flag("DAEMON_ENTERPRISE_IDS", args.enterprises.as_ref());
-    layers.set_flag("DAEMON_HEALTH_PORT", args.health_port);
+    args.put_into(&mut layers);
     let config = settle(&args.common, args.dev, layers)?;
     let notes = Notes::of(&config, output);
     notes.end(run(&args, config, notes, output).await)
@@ -52,7 +51,7 @@ async fn run(args: &StartArgs, mut config: Config, notes: Notes, output: Output)
     }
     let workers = args.workers.unwrap_or(usize::from(embedded));
     notes.info(&format!("serving {} enterprise(s) with {workers} worker(s) inside", served.len()));
-    notes.info(&format!("health: http://{}/health", parts.config.health));
+    notes.info(&format!("health: {}", health_at(&parts.config, "/health")));
     let roles = Roles { daemon: Some(served), monitor: None, workers, health: true, place: Some(place) };
     serve(parts, roles, CancellationToken::new()).await
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::super::output::Output;
+use super::super::seconds;
 use crate::config::{Layers, state_dir};
 use crate::control::{Client, ControlError, Role, StateDir};
 
@@ -23,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(50);
 #[derive(Args, Clone)]
 pub(super) struct StopArgs {
     /// Seconds to wait for the end [default: the daemon's own grace periods, and 15]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds())]
     timeout: Option<u64>,
 }
 
@@ -38,7 +39,7 @@ pub(super) enum Stopped {
 }
 
 pub(super) async fn stop(args: &StopArgs, layers: &Layers, output: Output) -> anyhow::Result<ExitCode> {
-    let state = StateDir::at(&state_dir(layers))?;
+    let state = StateDir::at(&state_dir(layers)?)?;
     let stopped = stop_daemon(&state, args, output).await?;
     if output.json() {
         let (was_running, running) = match stopped {

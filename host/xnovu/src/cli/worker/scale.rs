@@ -16,7 +16,7 @@ use super::super::notes::Notes;
 use super::super::output::Output;
 use super::super::place::{Place, options};
 use super::super::serve::{EXIT_INTERRUPTED, HTTP_GRACE};
-use super::super::{CommonArgs, settle};
+use super::super::{CommonArgs, seconds, settle};
 use super::require_redis;
 use crate::config::Layers;
 use crate::control::server;
@@ -37,7 +37,7 @@ pub(in crate::cli) struct ScaleArgs {
     of_workers: WorkerArgs,
 
     /// Where a supervisor runs: longest wait until it has reached the number
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = seconds())]
     timeout: u64,
 }
 
@@ -68,6 +68,14 @@ pub(super) async fn run(args: ScaleArgs, layers: Layers, output: Output) -> anyh
     let wanted = usize::from(args.count);
     if let Ok(supervisor) = Client::of(&state, &Role::Supervisor) {
         return instruct(&supervisor, wanted, &args, output).await;
+    }
+    if wanted == 0 {
+        output.note("no supervisor runs, so none of its workers does");
+        return if output.json() {
+            tell_end(&Fleet { target: 0, workers: Vec::new() }, output)
+        } else {
+            Ok(ExitCode::SUCCESS)
+        };
     }
     let flags = options(&args.of_workers);
     match Place::take(&config, Role::Supervisor, flags.clone()) {

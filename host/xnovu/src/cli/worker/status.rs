@@ -44,7 +44,7 @@ struct Told {
 
 /// Exit code 1 where none runs, or one is not to be reached, unhealthy or stopping, or does not live where only that is asked.
 pub(super) async fn run(args: &StatusArgs, layers: &Layers, output: Output) -> anyhow::Result<ExitCode> {
-    let state = StateDir::at(&state_dir(layers))?;
+    let state = StateDir::at(&state_dir(layers)?)?;
     let told = join_all(state.running()?.into_iter().filter_map(|found| look(found, args.live))).await;
     if output.json() {
         output.document(&told)?;
@@ -69,13 +69,13 @@ fn look(found: Found, live: bool) -> Option<impl Future<Output = Told>> {
 
 async fn life(id: &str, found: Found) -> Result<Told, ControlError> {
     let told = Told::silent(id.to_owned(), found.pid);
-    let (alive, words) = Client::to(found)?.text("/livez").await?;
+    let (alive, words) = Client::to(found)?.to_look().text("/livez").await?;
     Ok(Told { well: alive, alive: Some(alive), error: (!alive).then(|| words.trim().to_owned()), ..told })
 }
 
 async fn health(id: &str, found: Found) -> Result<Told, ControlError> {
     let told = Told::silent(id.to_owned(), found.pid);
-    let client = Client::to(found)?;
+    let client = Client::to(found)?.to_look();
     let process = client.get::<Status>("/admin/status").await?;
     let (well, health) = client.look("/health/detailed").await?;
     Ok(Told { well, process: Some(process), health: Some(health), ..told })

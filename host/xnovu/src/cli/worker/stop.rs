@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 use xnovu_queue::Registry;
 
 use super::super::output::Output;
 use super::super::reach::{Reached, reach};
+use super::super::seconds;
 use crate::config::{Layers, state_dir};
 use crate::control::{Client, ControlError, Role, StateDir};
 
@@ -26,7 +28,7 @@ const STARTING: Duration = Duration::from_secs(10);
 #[derive(Args)]
 pub(in crate::cli) struct StopArgs {
     /// The worker, as `xnovu worker list` names it; the first letters suffice. Without: every worker of this state directory
-    #[arg(value_name = "ID", conflicts_with = "all")]
+    #[arg(value_name = "ID", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "all")]
     id: Option<String>,
 
     /// Every worker of this Redis, also of other machines
@@ -34,12 +36,12 @@ pub(in crate::cli) struct StopArgs {
     all: bool,
 
     /// Longest wait for jobs under way
-    #[arg(long, value_name = "SECONDS", default_value_t = 90)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 90, value_parser = seconds())]
     timeout: u64,
 }
 
 pub(super) async fn run(args: StopArgs, layers: &Layers, output: Output) -> anyhow::Result<ExitCode> {
-    let state = StateDir::at(&state_dir(layers))?;
+    let state = StateDir::at(&state_dir(layers)?)?;
     let mut asked = Asked { state, registry: None, left: BTreeSet::new() };
     let own = asked.running()?;
     // Those of this state directory are stopped without Redis, which may be what is amiss.

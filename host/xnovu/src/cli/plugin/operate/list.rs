@@ -30,7 +30,7 @@ pub(super) async fn list(plugins: PathBuf, layers: &Layers, output: Output) -> a
     let asked = ask(&processes, output).await?;
     let rows = if processes.is_empty() {
         output.note("note: no daemon or worker runs with this state directory; this is what a start would load");
-        let options = RuntimeOptions::new(plugins, state_dir(layers).join("compiled"), compiler());
+        let options = RuntimeOptions::new(plugins, state_dir(layers)?.join("compiled"), compiler());
         let options = RuntimeOptions { remembers: false, ..options };
         let (runtime, report) = Runtime::open(options).await.context("loading the plugins")?;
         report.notes.iter().for_each(|note| output.note(&format!("note: {note}")));

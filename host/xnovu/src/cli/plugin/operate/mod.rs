@@ -15,7 +15,7 @@ use clap::{Args, Subcommand};
 
 use crate::cli::output::Output;
 use crate::config::{Layers, state_dir};
-use crate::control::{Client, ControlError, Role, StateDir};
+use crate::control::{Client, Role, StateDir};
 
 /// Look after the rules that run.
 #[derive(Debug, Subcommand)]
@@ -62,19 +62,19 @@ pub(super) async fn run(
 }
 
 /// The processes that have rules, the daemon first.
-fn processes(layers: &Layers) -> Result<Vec<Client>, ControlError> {
-    let state = StateDir::at(&state_dir(layers))?;
+fn processes(layers: &Layers) -> anyhow::Result<Vec<Client>> {
+    let state = StateDir::at(&state_dir(layers)?)?;
     let mut found = state.running()?;
     found.retain(|found| matches!(found.role, Role::Daemon | Role::Worker(_)));
     found.sort_by_key(|found| (found.role != Role::Daemon, found.role.to_string()));
-    found.into_iter().map(Client::to).collect()
+    Ok(found.into_iter().map(Client::to).collect::<Result<_, _>>()?)
 }
 
 /// Those there are, of which there must be one.
 fn running(layers: &Layers) -> anyhow::Result<Vec<Client>> {
     let processes = processes(layers)?;
     if processes.is_empty() {
-        let state = state_dir(layers);
+        let state = state_dir(layers)?;
         return Err(anyhow!(
             "no daemon or worker runs with the state directory {}\n  hint: start one, or set XNOVU_STATE_DIR to the directory of the one that runs",
             state.display()
