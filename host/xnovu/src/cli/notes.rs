@@ -41,7 +41,7 @@ impl Notes {
 
     /// Something to look at.
     fn warn(&self, subject: &str, hinted: &Hinted) {
-        let Hinted { reason, hint } = hinted;
+        let Hinted { reason, hint, .. } = hinted;
         if !self.watched {
             tracing::warn!(subject, reason, hint, "rules do not run as they are written");
             return;
