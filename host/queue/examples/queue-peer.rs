@@ -92,8 +92,15 @@ impl Peer {
 
     async fn offer(&self, job: &str, priority: &str, delay: Option<Duration>) -> Result<Value, Failure> {
         let priority = Priority::new(priority.parse()?)?;
-        let offer =
-            Offer { job: job.parse()?, origin: Origin::Realtime, priority, delay, attempts: None, ruled: false };
+        let offer = Offer {
+            job: job.parse()?,
+            origin: Origin::Realtime,
+            priority,
+            delay,
+            attempts: None,
+            ruled: false,
+            defaults: None,
+        };
         let offered = self.queue.offer(&[offer]).await?;
         Ok(json!({"offered": offered.first().map(|outcome| format!("{outcome:?}"))}))
     }

@@ -1,6 +1,6 @@
 //! What identifies a job, and what is written beside it.
 //!
-//! Owns the data of each kind of job: ids and nothing else. The kind decides the queue, so a job can neither be put where nobody
+//! Owns the data of each kind of job: ids, and of a rule's job the settings its slot was found under. Nothing of a row. The kind decides the queue, so a job can neither be put where nobody
 //! understands it nor be taken by who does not.
 
 use std::fmt::{Debug, Display};
@@ -110,6 +110,20 @@ pub struct RuleJobData {
     pub rule_id: RuleId,
     /// The slot it fires for, a whole second.
     pub slot: Micros,
+    /// What the settings said where the rule says nothing. None: the job is older than this member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defaults: Option<RuleDefaults>,
+}
+
+/// What a rule leaves to the settings, as they were where its slot was found due. Whoever performs the job goes by these, not by its own:
+/// another zone would have no such slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RuleDefaults {
+    /// The zone of a rule that names none, by its IANA name.
+    pub timezone: String,
+    /// How old a slot may be and still fire, in milliseconds.
+    pub misfire_window_ms: u64,
 }
 
 impl RuleJobData {
@@ -136,6 +150,7 @@ impl Identity for RuleSlot {
             enterprise_id: offer.job.enterprise().clone(),
             rule_id: offer.job.rule(),
             slot: offer.job.at(),
+            defaults: offer.defaults.clone(),
         }
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use xnovu_domain::{EnterpriseId, JobId, Micros, Origin, Priority};
 
-use crate::Identity;
+use crate::{Identity, RuleDefaults};
 
 /// A queue, by the name the original gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -53,6 +53,8 @@ pub struct Offer<I = JobId> {
     pub attempts: Option<u32>,
     /// Whether rules have a say in it. A worker that does not know who has some must not perform it.
     pub ruled: bool,
+    /// Of a rule's slot: what the settings said where it was found due.
+    pub defaults: Option<RuleDefaults>,
 }
 
 /// What became of an offer.

@@ -1,7 +1,7 @@
 //! The job queue and the send ledger.
 //!
-//! Owns how work waits, how often it is tried and what is remembered of a sending. Jobs hold ids only: no payload and no recipient ever
-//! gets here. What is lost here is rebuilt from the rows; nothing here is the truth.
+//! Owns how work waits, how often it is tried and what is remembered of a sending. Jobs hold ids, and a rule's the settings of its slot: no
+//! payload and no recipient ever gets here. What is lost here is rebuilt from the rows; nothing here is the truth.
 
 mod clock;
 mod identity;
@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use xnovu_domain::{JobId, Micros, RuleSlot};
 
-pub use identity::{Identity, JobData, RuleJobData};
+pub use identity::{Identity, JobData, RuleDefaults, RuleJobData};
 pub use job::{
     Counts, Drained, FailedJob, Job, JobState, Memory, Offer, Offered, Outcome, QueueError, QueueName, WorkOptions,
 };

@@ -76,7 +76,7 @@ impl Reaper {
         let settings = self.settings.of(&row.enterprise_id);
         let (priority, attempts) = (settings.priorities.of(origin, None), Some(settings.attempts));
         let ruled = self.rules.binds(&row.enterprise_id);
-        self.queue.offer(&[Offer { job, origin, priority, delay: None, attempts, ruled }]).await?;
+        self.queue.offer(&[Offer { job, origin, priority, delay: None, attempts, ruled, defaults: None }]).await?;
         self.metrics.reaped();
         Ok(())
     }

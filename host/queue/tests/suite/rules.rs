@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use xnovu_domain::{Micros, Origin, Priority, RuleId, RuleSlot};
-use xnovu_queue::{Drained, Job, JobQueue, Offer, Offered, Outcome, QueueName, Work, WorkOptions};
+use xnovu_queue::{Drained, Job, JobQueue, Offer, Offered, Outcome, QueueName, RuleDefaults, Work, WorkOptions};
 
 use crate::support::{Notes, PATIENCE, RedisServer, Running, until};
 
@@ -27,6 +27,7 @@ fn offer(seconds: i64) -> Offer<RuleSlot> {
         delay: None,
         attempts: None,
         ruled: false,
+        defaults: Some(RuleDefaults { timezone: "Asia/Tokyo".to_owned(), misfire_window_ms: 60_000 }),
     }
 }
 
@@ -85,7 +86,7 @@ pub async fn rules_a_slot_offered_twice_is_fired_once(queue: Arc<dyn JobQueue>) 
     assert_eq!(fired.slots(), [slot(0), slot(60), slot(120)]);
     let job = fired.0.lock().unwrap()[0].clone();
     assert_eq!((job.data.rule_id, job.data.slot, job.attempt), (slot(0).rule(), slot(0).at(), 1));
-    assert_eq!(job.data.enterprise_id, *slot(0).enterprise());
+    assert_eq!((job.data.enterprise_id, job.data.defaults), (slot(0).enterprise().clone(), offer(0).defaults));
 }
 
 pub async fn rules_a_finished_slot_makes_room_for_a_new_offer(queue: Arc<dyn JobQueue>) {
@@ -115,17 +116,32 @@ pub async fn rules_and_notifications_never_take_each_others_jobs(queue: Arc<dyn 
 }
 
 #[tokio::test]
-async fn a_rules_job_in_redis_holds_ids_only() {
+async fn a_rules_job_in_redis_holds_ids_and_the_settings_of_its_slot_only() {
     let server = RedisServer::start().await;
     let queue = crate::in_redis(&server).await;
     queue.offer_rules(&[offer(0)]).await.unwrap();
     let key = "xnovu-test:rule-execution:rule-17-20260101T000000Z";
     let data: String = server.command(&["HGET", key, "data"]).await;
     let want = serde_json::json!({"v": 1, "enterpriseId": "11111111-1111-4111-8111-111111111111", "ruleId": "17",
-        "slot": "2026-01-01T00:00:00.000000Z"});
+        "slot": "2026-01-01T00:00:00.000000Z", "defaults": {"timezone": "Asia/Tokyo", "misfireWindowMs": 60_000}});
     assert_eq!(serde_json::from_str::<serde_json::Value>(&data).unwrap(), want);
     let name: String = server.command(&["HGET", key, "name"]).await;
     assert_eq!(name, "execute-rule");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rules_job_of_before_it_held_settings_is_performed() {
+    let server = RedisServer::start().await;
+    let queue: Arc<dyn JobQueue> = Arc::new(crate::in_redis(&server).await);
+    queue.offer_rules(&[Offer { defaults: None, ..offer(0) }]).await.unwrap();
+    let key = "xnovu-test:rule-execution:rule-17-20260101T000000Z";
+    let data: String = server.command(&["HGET", key, "data"]).await;
+    assert!(!data.contains("defaults"), "{data}");
+    let fired = Arc::new(Fired::default());
+    let firing = Firing::start(&queue, &fired);
+    fired.until(1).await;
+    firing.end().await;
+    assert_eq!(fired.0.lock().unwrap()[0].data.defaults, None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

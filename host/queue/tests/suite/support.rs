@@ -100,7 +100,15 @@ pub fn job(number: u32) -> JobId {
 
 pub fn offer(number: u32, priority: u32) -> Offer {
     let priority = Priority::new(priority).unwrap();
-    Offer { job: job(number), origin: Origin::Realtime, priority, delay: None, attempts: None, ruled: false }
+    Offer {
+        job: job(number),
+        origin: Origin::Realtime,
+        priority,
+        delay: None,
+        attempts: None,
+        ruled: false,
+        defaults: None,
+    }
 }
 
 type Answer = dyn Fn(&Job) -> Outcome + Send + Sync;

@@ -240,7 +240,10 @@ impl Lane {
         let origin = row.origin();
         let settings = self.admission.settings.of(&self.enterprise);
         let (priority, attempts) = (settings.priorities.of(origin, priority), Some(settings.attempts));
-        Admitted::Offer(Offer { job: job.clone(), origin, priority, delay: None, attempts, ruled }, plugin)
+        Admitted::Offer(
+            Offer { job: job.clone(), origin, priority, delay: None, attempts, ruled, defaults: None },
+            plugin,
+        )
     }
 
     /// Writes a refusal. One that finds the row changed is forgotten: the change brings the row again.

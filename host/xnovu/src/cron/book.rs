@@ -120,6 +120,12 @@ impl Book {
         Self { defaults, pages: Mutex::default(), changed: Notify::new() }
     }
 
+    /// What a rule does not say itself.
+    #[must_use]
+    pub fn defaults(&self) -> &Defaults {
+        &self.defaults
+    }
+
     /// Puts an enterprise's rules in the place of those known before, as they were read at `read_at`. Answers which are new, changed or
     /// wanted another look at what they send.
     pub fn replace(&self, enterprise: &EnterpriseId, read: &ReadRules, read_at: Micros) -> Vec<RuleId> {

@@ -15,3 +15,6 @@ pub mod timetable;
 
 pub use book::{Book, BookReport};
 pub use plan::{Defaults, Plan};
+
+#[cfg(test)]
+mod tests;

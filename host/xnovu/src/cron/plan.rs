@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::time::Duration;
 use thiserror::Error;
 use xnovu_domain::{Asleep, Micros, NotificationRule, RuleError};
+use xnovu_queue::RuleDefaults;
 
 use super::expression::ExpressionError;
 use super::misfire::{Misfire, Policy, WINDOW_MAX};
@@ -22,6 +23,25 @@ pub struct Defaults {
     pub zone: Tz,
     /// What becomes of slots that nobody saw to in time.
     pub misfire: Misfire,
+}
+
+impl Defaults {
+    /// As a job carries them to whoever performs it.
+    #[must_use]
+    pub fn of_job(&self) -> RuleDefaults {
+        let misfire_window_ms = u64::try_from(self.misfire.window.as_millis()).unwrap_or(u64::MAX);
+        RuleDefaults { timezone: self.zone.name().to_owned(), misfire_window_ms }
+    }
+
+    /// These, but for what a job carries; its window within [`WINDOW_MAX`], whoever wrote the job.
+    ///
+    /// # Errors
+    /// The job's zone is not known here.
+    pub fn with_those_of(&self, job: &RuleDefaults) -> Result<Self, PlanError> {
+        let zone = job.timezone.parse().map_err(|_| PlanError::JobZone(job.timezone.clone()))?;
+        let window = Duration::from_millis(job.misfire_window_ms).min(WINDOW_MAX);
+        Ok(Self { zone, misfire: Misfire { window, ..self.misfire } })
+    }
 }
 
 /// When a rule fires, and what becomes of slots that were missed.
@@ -50,6 +70,9 @@ pub enum PlanError {
     /// The zone.
     #[error("timezone {0:?} is no zone of the IANA database, such as Europe/Berlin")]
     Zone(String),
+    /// The zone a job carries.
+    #[error("the daemon's RULE_ENGINE_TIMEZONE {0:?} is no zone this worker knows")]
+    JobZone(String),
     /// The time of a one-shot rule.
     #[error(
         "schedule_time {0:?} is no time, such as 2026-03-01T09:00:00+01:00, or 2026-03-01T09:00:00 in the rule's zone"
@@ -217,6 +240,19 @@ mod tests {
         assert_eq!(misfire(serde_json::json!({"cron": "0 9 * * *"})), DEFAULTS.misfire);
         let own = misfire(serde_json::json!({"cron": "0 9 * * *", "misfire": "all", "misfire_window_seconds": 60}));
         assert_eq!(own, Misfire { policy: Policy::All, window: Duration::from_secs(60) });
+    }
+
+    #[test]
+    fn what_a_job_carries_comes_back_within_limits_and_an_unknown_zone_is_named() {
+        let policy = Policy::Skip;
+        let own = Defaults { zone: Tz::UTC, misfire: Misfire { policy, window: Duration::ZERO } };
+        let taken = own.with_those_of(&DEFAULTS.of_job()).unwrap();
+        assert_eq!(taken, Defaults { misfire: Misfire { policy, ..DEFAULTS.misfire }, ..DEFAULTS });
+        let of = |timezone: &str, misfire_window_ms| {
+            own.with_those_of(&RuleDefaults { timezone: timezone.to_owned(), misfire_window_ms })
+        };
+        assert_eq!(of("UTC", u64::MAX).unwrap().misfire.window, WINDOW_MAX);
+        assert!(of("Mars/Base", 0).unwrap_err().to_string().contains("\"Mars/Base\""));
     }
 
     #[test]

@@ -75,7 +75,8 @@ impl Ticker {
         let offer = |slot: &RuleSlot| {
             let settings = self.settings.of(slot.enterprise());
             let (priority, attempts) = (settings.priorities.cron, Some(settings.attempts));
-            Offer { job: slot.clone(), origin: Origin::Cron, priority, delay: None, attempts, ruled: false }
+            let defaults = Some(self.book.defaults().of_job());
+            Offer { job: slot.clone(), origin: Origin::Cron, priority, delay: None, attempts, ruled: false, defaults }
         };
         let offers: Vec<Offer<RuleSlot>> = waiting.iter().take(some).map(offer).collect();
         match self.queue.offer_rules(&offers).await {

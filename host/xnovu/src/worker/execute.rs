@@ -23,7 +23,7 @@ const OUTAGE_WAIT: Duration = Duration::from_secs(5);
 pub struct RuleWorker {
     /// The rules and the rows.
     pub store: Arc<dyn NotificationStore>,
-    /// What a rule does not say itself.
+    /// What neither a rule nor its job says.
     pub defaults: Defaults,
     /// What is counted.
     pub metrics: Arc<Metrics>,
@@ -32,21 +32,22 @@ pub struct RuleWorker {
 #[async_trait]
 impl Work<RuleSlot> for RuleWorker {
     async fn perform(&self, job: Job<RuleSlot>) -> Outcome {
-        let outcome = self.execute(&job.id).await;
+        let outcome = self.execute(&job).await;
         self.metrics.attempted(QueueName::RuleExecution, &outcome);
         outcome
     }
 }
 
 impl RuleWorker {
-    async fn execute(&self, slot: &RuleSlot) -> Outcome {
+    async fn execute(&self, job: &Job<RuleSlot>) -> Outcome {
+        let slot = &job.id;
         let rule = match self.store.rule(slot.enterprise(), slot.rule()).await {
             Ok(Some(rule)) => rule,
             Ok(None) => return self.passed_over(slot, "the rule is gone"),
             Err(StoreError::Row { source, .. }) => return self.refuse(slot, Chain(&source).to_string()),
             Err(error) => return self.store_failed("read a rule", &error),
         };
-        match self.stands(&rule, slot) {
+        match self.stands(&rule, job) {
             Ok(None) => {}
             Ok(Some(why)) => return self.passed_over(slot, why),
             Err(why) => return self.refuse(slot, why),
@@ -62,9 +63,12 @@ impl RuleWorker {
         }
     }
 
-    /// Why the rule, as it is now, does not fire the slot; None where it does.
-    fn stands(&self, rule: &NotificationRule, slot: &RuleSlot) -> Result<Option<&'static str>, String> {
-        let plan = Plan::of(rule, &self.defaults).map_err(|error| error.to_string())?;
+    /// Why the rule, as it is now, does not fire the slot; None where it does. What the rule does not say goes by the settings under which the
+    /// slot was found due: by this worker's own, the rule may never have had it.
+    fn stands(&self, rule: &NotificationRule, job: &Job<RuleSlot>) -> Result<Option<&'static str>, String> {
+        let slot = &job.id;
+        let plan = job.data.defaults.as_ref().map_or(Ok(self.defaults), |job| self.defaults.with_those_of(job));
+        let plan = plan.and_then(|defaults| Plan::of(rule, &defaults)).map_err(|error| error.to_string())?;
         if let Some(asleep) = plan.asleep {
             return Ok(Some(asleep.word()));
         }

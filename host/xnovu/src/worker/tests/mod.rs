@@ -186,6 +186,7 @@ impl Bench {
             delay: None,
             attempts: None,
             ruled,
+            defaults: None,
         };
         let data = JobId::data(&offer);
         let created = Micros::new(0);
