@@ -53,6 +53,14 @@ impl EnterpriseId {
     pub fn is_uuid(&self) -> bool {
         is_uuid(&self.0)
     }
+
+    /// These in groups of at most `max`, for filters that name many. Ids that are no UUIDs never share a group with ids that are: where the
+    /// column is a UUID, the whole filter is refused because of one of them.
+    #[must_use]
+    pub fn groups(ids: &[Self], max: usize) -> Vec<Vec<Self>> {
+        let (uuids, others): (Vec<Self>, Vec<Self>) = ids.iter().cloned().partition(Self::is_uuid);
+        [uuids, others].iter().flat_map(|ids| ids.chunks(max.max(1))).map(<[_]>::to_vec).collect()
+    }
 }
 
 fn is_uuid(text: &str) -> bool {

@@ -207,6 +207,8 @@ pub struct RowError {
     pub table: &'static str,
     /// The row's id as it stands in the answer, if there is one.
     pub id: Option<String>,
+    /// Whose it is, if that can be read.
+    pub enterprise: Option<EnterpriseId>,
     /// What is wrong with it; quotes nothing of it.
     #[source]
     pub source: Misfit,
@@ -218,16 +220,22 @@ pub struct RowError {
 /// When the answer as a whole is no JSON array.
 pub fn parse_rows<T: DeserializeOwned>(table: &'static str, body: &[u8]) -> Result<Vec<Result<T, RowError>>, Misfit> {
     #[derive(Deserialize)]
-    struct IdOnly<'a> {
+    struct Names<'a> {
         #[serde(borrow)]
-        id: &'a RawValue,
+        id: Option<&'a RawValue>,
+        #[serde(borrow)]
+        enterprise_id: Option<&'a RawValue>,
     }
     let rows: Vec<&RawValue> = Misfit::parse(body)?;
     let parse = |row: &RawValue| {
-        Misfit::parse(row.get().as_bytes()).map_err(|source| RowError {
-            table,
-            id: serde_json::from_str::<IdOnly<'_>>(row.get()).ok().map(|row| row.id.get().to_owned()),
-            source,
+        Misfit::parse(row.get().as_bytes()).map_err(|source| {
+            let names = serde_json::from_str::<Names<'_>>(row.get()).unwrap_or(Names { id: None, enterprise_id: None });
+            RowError {
+                table,
+                id: names.id.map(|id| id.get().to_owned()),
+                enterprise: names.enterprise_id.and_then(|id| serde_json::from_str(id.get()).ok()),
+                source,
+            }
         })
     };
     Ok(rows.into_iter().map(parse).collect())

@@ -41,6 +41,8 @@ struct Entry {
     plan: Result<Plan, String>,
     /// What is wrong with what it sends.
     payload: Option<String>,
+    /// Whether what it sends was looked at since it was new or changed.
+    checked: bool,
     /// When it was last read like this.
     confirmed: Micros,
     /// Slots up to here have been seen to.
@@ -87,7 +89,15 @@ pub struct BookReport {
 
 impl Entry {
     fn unreadable(reason: String, read_at: Micros) -> Self {
-        Self { changed_at: read_at, plan: Err(reason), payload: None, confirmed: read_at, seen: read_at, next: None }
+        Self {
+            changed_at: read_at,
+            plan: Err(reason),
+            payload: None,
+            checked: false,
+            confirmed: read_at,
+            seen: read_at,
+            next: None,
+        }
     }
 
     fn state(&self) -> State<'_> {
@@ -126,8 +136,8 @@ impl Book {
         &self.defaults
     }
 
-    /// Puts an enterprise's rules in the place of those known before, as they were read at `read_at`. Answers which are new, changed or
-    /// wanted another look at what they send.
+    /// Puts an enterprise's rules in the place of those known before, as they were read at `read_at`. Answers of which it is to be seen what
+    /// they send: the new, the changed, those nobody has looked at since and those with a mistake in it.
     pub fn replace(&self, enterprise: &EnterpriseId, read: &ReadRules, read_at: Micros) -> Vec<RuleId> {
         let mut pages = self.lock();
         pages.unread.remove(enterprise);
@@ -141,7 +151,7 @@ impl Book {
             }
             pages.entries.insert(key, entry);
         }
-        for bad in &read.bad {
+        for bad in read.bad.iter().filter(|bad| bad.enterprise.as_ref() == Some(enterprise)) {
             let Some(id) = bad.id.as_deref().and_then(|id| id.parse().ok()) else { continue };
             let key = (enterprise.clone(), id);
             let entry = Entry::unreadable(Chain(bad).to_string(), read_at);
@@ -162,7 +172,7 @@ impl Book {
         let old = match old {
             Some(mut old) if old.plan == plan && old.changed_at == changed_at => {
                 old.confirmed = read_at;
-                let check = old.payload.is_some();
+                let check = old.plan.is_ok() && (old.payload.is_some() || !old.checked);
                 return (old, check);
             }
             old => old,
@@ -175,7 +185,7 @@ impl Book {
         let silent = old.filter(|old| old.changed_at == changed_at).map_or(Micros::new(i64::MIN), |old| old.confirmed);
         let before_change = Micros::new(changed_at.get().saturating_sub(1));
         let seen = before_change.max(silent).max(read_at.minus(window));
-        let mut entry = Entry { changed_at, plan, payload: None, confirmed: read_at, seen, next: None };
+        let mut entry = Entry { changed_at, plan, payload: None, checked: false, confirmed: read_at, seen, next: None };
         entry.see_to(seen);
         let check = entry.plan.is_ok();
         (entry, check)
@@ -185,6 +195,7 @@ impl Book {
     pub fn note_payload(&self, enterprise: &EnterpriseId, rule: RuleId, mistake: Option<String>, now: Micros) {
         let mut pages = self.lock();
         let Some(entry) = pages.entries.get_mut(&(enterprise.clone(), rule)) else { return };
+        entry.checked = true;
         if entry.payload == mistake {
             return;
         }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use xnovu_domain::{EnterpriseId, Micros, Origin, Priority, RuleSlot};
 use xnovu_queue::{Job, JobOptions, JobQueue, MemoryQueue, Offer, Outcome, Work, WorkOptions};
-use xnovu_standin::{Options, Standin, StandinConfig};
+use xnovu_standin::{Effect, ErrorBody, Face, Faults, HttpFault, Options, Standin, StandinConfig};
 
 use super::catalog::Catalog;
 use super::misfire::{Misfire, Policy};
@@ -77,6 +77,15 @@ impl Bench {
             book: Arc::clone(&self.book),
             metrics: Metrics::new(),
         }
+    }
+
+    /// From now on the database takes 50 ms a request and answers so many; it refuses what comes after them.
+    fn answers_only(&self, requests: u64) {
+        let slow = HttpFault { count: Some(requests), latency_ms: 50, ..HttpFault::new(Face::Rest, Effect::Pass) };
+        let status =
+            Effect::Status { status: 401, body: ErrorBody::Json, retry_after_s: None, behind_idempotency: false };
+        let http = vec![slow, HttpFault::new(Face::Rest, status)];
+        self.standin.state().set_faults(Faults { http, ..Faults::default() });
     }
 
     /// Queues what is due.
@@ -153,4 +162,56 @@ async fn a_slot_whose_job_carries_no_settings_goes_by_those_of_the_worker() {
         bench.queue.offer_rules(&[offer]).await.unwrap();
         assert_eq!(bench.perform_one(defaults).await, Outcome::Done(want.to_owned()));
     }
+}
+
+#[tokio::test]
+async fn twenty_enterprises_cost_three_requests_when_their_rules_are_new_and_two_when_they_are_known() {
+    let bench = Bench::start(TOKYO).await;
+    let enterprises = enterprises(20);
+    for enterprise in &enterprises {
+        bench.rule(enterprise, "CRON", &json!({"cron": "0 9 1 1 *"}));
+    }
+    let catalog = bench.catalog(&enterprises);
+    // With one request less the round does not end: the count is what is tested.
+    for (requests, unread, firing) in [(1, 20, 0), (3, 0, 20), (2, 0, 20), (1, 20, 20)] {
+        bench.answers_only(requests);
+        catalog.round().await;
+        let report = bench.book.report();
+        assert_eq!((report.unread.len(), report.firing), (unread, firing), "{requests} requests: {report:?}");
+    }
+    let changed = bench.rule(&enterprises[7], "CRON", &json!({"cron": "* * * * *", "misfire": "skip"}));
+    bench.answers_only(3);
+    catalog.round().await;
+    let report = bench.book.report();
+    assert_eq!((report.unread.len(), report.firing), (0, 21), "{changed}: {report:?}");
+}
+
+#[tokio::test]
+async fn two_hundred_new_rules_of_one_enterprise_cost_six_requests_and_a_bad_one_is_named() {
+    let bench = Bench::start(TOKYO).await;
+    let enterprise = enterprises(1);
+    let rules: Vec<i64> = (0..200).map(|_| bench.rule(&enterprise[0], "CRON", &json!({"cron": "0 9 1 1 *"}))).collect();
+    let empty = json!({"rule_payload": {"recipients": [], "payload": {}}});
+    bench.standin.state().update(RULES, rules[150], &empty).unwrap();
+    // A page, the empty one after it, and four of fifty with what they send.
+    bench.answers_only(6);
+    bench.catalog(&enterprise).round().await;
+    let report = bench.book.report();
+    assert_eq!((report.unread.len(), report.firing, report.bad), (0, 199, 1), "{report:?}");
+    assert_eq!(report.mistakes[0].rule_id.get(), rules[150]);
+}
+
+#[tokio::test]
+async fn what_rules_send_is_looked_at_again_where_the_first_look_found_no_answer() {
+    let bench = Bench::start(TOKYO).await;
+    let enterprise = enterprises(1);
+    let rule = bench.rule(&enterprise[0], "CRON", &json!({"cron": "0 9 1 1 *"}));
+    bench.standin.state().update(RULES, rule, &json!({"rule_payload": null})).unwrap();
+    let catalog = bench.catalog(&enterprise);
+    bench.answers_only(2);
+    catalog.round().await;
+    assert_eq!((bench.book.report().unread.len(), bench.book.report().bad), (1, 0));
+    bench.answers_only(3);
+    catalog.round().await;
+    assert_eq!((bench.book.report().unread.len(), bench.book.report().bad), (0, 1));
 }

@@ -93,7 +93,7 @@ async fn reads(store: &Postgrest, nobody: &EnterpriseId, config: &Config) -> Fin
     let asked = async {
         store.owed(nobody, None, Micros::new(0), 1).await?;
         store.workflows(nobody).await?;
-        store.rules(nobody, None, 1).await.map(drop)
+        store.rules(std::slice::from_ref(nobody), None, 1).await.map(drop)
     };
     let url = config::place(&config.supabase.url).unwrap_or_default();
     match asked.await {

@@ -17,6 +17,12 @@ fn of(enterprise: &EnterpriseId) -> Filter {
     vec![("enterprise_id", format!("eq.{enterprise}"))]
 }
 
+/// Of any of these.
+fn of_any(enterprises: &[EnterpriseId]) -> Filter {
+    let ids: Vec<&str> = enterprises.iter().map(EnterpriseId::as_str).collect();
+    vec![("enterprise_id", format!("in.({})", ids.join(",")))]
+}
+
 fn one(enterprise: &EnterpriseId, id: NotificationId) -> Filter {
     let mut filter = of(enterprise);
     filter.push(("id", format!("eq.{id}")));
@@ -24,8 +30,7 @@ fn one(enterprise: &EnterpriseId, id: NotificationId) -> Filter {
 }
 
 /// What may be used at all, of tables that people publish.
-fn published(enterprise: &EnterpriseId) -> Filter {
-    let mut filter = of(enterprise);
+fn published(mut filter: Filter) -> Filter {
     filter.push(("publish_status", "eq.PUBLISH".to_owned()));
     filter.push(("deactivated", "is.false".to_owned()));
     filter
@@ -151,7 +156,7 @@ pub(crate) fn claimed_as_seen(row: &Notification) -> Filter {
 
 /// Published workflows, by id.
 pub(crate) fn workflows(enterprise: &EnterpriseId, after: Option<i64>, limit: usize) -> Filter {
-    let mut filter = published(enterprise);
+    let mut filter = published(of(enterprise));
     page(&mut filter, after, limit);
     filter
 }
@@ -170,8 +175,8 @@ pub(crate) fn made_since(
 }
 
 /// Rules that may fire, by id.
-pub(crate) fn rules(enterprise: &EnterpriseId, after: Option<RuleId>, limit: usize) -> Filter {
-    let mut filter = published(enterprise);
+pub(crate) fn rules(enterprises: &[EnterpriseId], after: Option<RuleId>, limit: usize) -> Filter {
+    let mut filter = published(of_any(enterprises));
     filter.push(("trigger_type", "in.(CRON,SCHEDULE)".to_owned()));
     page(&mut filter, after, limit);
     filter
@@ -181,6 +186,15 @@ pub(crate) fn rules(enterprise: &EnterpriseId, after: Option<RuleId>, limit: usi
 pub(crate) fn rule(enterprise: &EnterpriseId, id: RuleId) -> Filter {
     let mut filter = of(enterprise);
     filter.push(("id", format!("eq.{id}")));
+    filter
+}
+
+/// These rules, by id.
+pub(crate) fn rules_by_ids(enterprises: &[EnterpriseId], ids: &[RuleId]) -> Filter {
+    let ids: Vec<String> = ids.iter().map(RuleId::to_string).collect();
+    let mut filter = of_any(enterprises);
+    filter.push(("id", format!("in.({})", ids.join(","))));
+    filter.push(("order", "id.asc".to_owned()));
     filter
 }
 
@@ -268,13 +282,16 @@ mod tests {
             seen(&row, "PENDING"),
             claimed_as_seen(&row),
             workflows(&enterprise, Some(1), 1),
-            rules(&enterprise, None, 1),
             made_since(&enterprise, stamp(), None, 1),
             latest(&enterprise, "SENT", 1),
             rule(&enterprise, RuleId::new(1).unwrap()),
         ];
         for filter in filters {
             assert!(filter.contains(&("enterprise_id", "eq.ent1".to_owned())), "{}", text(&filter));
+        }
+        let both = [enterprise, "ent2".parse().unwrap()];
+        for filter in [rules(&both, None, 1), rules_by_ids(&both, &[RuleId::new(1).unwrap()])] {
+            assert!(filter.contains(&("enterprise_id", "in.(ent1,ent2)".to_owned())), "{}", text(&filter));
         }
     }
 }

@@ -26,6 +26,12 @@ use xnovu_domain::{
 /// Most ids one [`NotificationStore::read`] may ask for.
 pub const READ_IDS_MAX: usize = 100;
 
+/// Most enterprises one request names.
+pub const ENTERPRISES_TOGETHER_MAX: usize = 20;
+
+/// Most rules asked for at a time with what they send.
+pub const WHOLE_RULES_MAX: usize = 50;
+
 /// What a read returned. A row that has not the shape of a notification spoils no other.
 #[derive(Debug, Default)]
 pub struct ReadRows {
@@ -284,13 +290,19 @@ pub trait NotificationStore: Send + Sync {
 
     /// Whether the database answers this key now, which any answer of the last second proves.
     async fn reach(&self) -> Result<(), StoreError>;
-    /// A page of the enterprise's published CRON and SCHEDULE rules, by id, without what they send. Only an empty page is the last.
+
+    /// A page of the published CRON and SCHEDULE rules of at most [`ENTERPRISES_TOGETHER_MAX`] enterprises, by id, without what they send.
+    /// Only an empty page is the last.
     async fn rules(
         &self,
-        enterprise: &EnterpriseId,
+        enterprises: &[EnterpriseId],
         after: Option<RuleId>,
         limit: usize,
     ) -> Result<ReadRules, StoreError>;
+
+    /// Those of these rules that exist and belong to one of the enterprises, with what they send, whatever their state. Any number of ids;
+    /// asks for [`WHOLE_RULES_MAX`] at a time.
+    async fn whole_rules(&self, enterprises: &[EnterpriseId], ids: &[RuleId]) -> Result<ReadRules, StoreError>;
 
     /// One rule with what it sends, whatever its state. None: there is none, or it is another enterprise's.
     async fn rule(&self, enterprise: &EnterpriseId, id: RuleId) -> Result<Option<NotificationRule>, StoreError>;

@@ -18,7 +18,7 @@ use xnovu_domain::{
 use super::filter::{self, Filter};
 use super::http::ClientError;
 use super::request::{Api, Request, Verb};
-use super::{Fence, NotificationStore, READ_IDS_MAX, ReadRows, ReadRules, Settlement, StoreError};
+use super::{Fence, NotificationStore, READ_IDS_MAX, ReadRows, ReadRules, Settlement, StoreError, WHOLE_RULES_MAX};
 use crate::clock::{Clock, Stamps};
 use crate::config::Supabase;
 
@@ -82,6 +82,24 @@ impl Postgrest {
                 first_error = first,
                 "rows cannot be read and are left out"
             );
+        }
+        Ok(read)
+    }
+
+    async fn read_rules(
+        &self,
+        what: &'static str,
+        select: &'static str,
+        filter: &Filter,
+    ) -> Result<ReadRules, StoreError> {
+        let request = Request { what, table: RULES, select, filter, verb: Verb::Read };
+        let body = self.api.ask(&request).await?;
+        let mut read = ReadRules::default();
+        for row in parse_rows(RULES, &body).map_err(|source| StoreError::Malformed { what, source })? {
+            match row {
+                Ok(rule) => read.rules.push(rule),
+                Err(error) => read.bad.push(error),
+            }
         }
         Ok(read)
     }
@@ -262,22 +280,28 @@ impl NotificationStore for Postgrest {
 
     async fn rules(
         &self,
-        enterprise: &EnterpriseId,
+        enterprises: &[EnterpriseId],
         after: Option<RuleId>,
         limit: usize,
     ) -> Result<ReadRules, StoreError> {
-        let what = "read rules";
-        let filter = filter::rules(enterprise, after, limit);
-        let request = Request { what, table: RULES, select: RULE_COLUMNS, filter: &filter, verb: Verb::Read };
-        let body = self.api.ask(&request).await?;
-        let mut read = ReadRules::default();
-        for row in parse_rows(RULES, &body).map_err(|source| StoreError::Malformed { what, source })? {
-            match row {
-                Ok(rule) => read.rules.push(rule),
-                Err(error) => read.bad.push(error),
+        self.read_rules("read rules", RULE_COLUMNS, &filter::rules(enterprises, after, limit)).await
+    }
+
+    async fn whole_rules(&self, enterprises: &[EnterpriseId], ids: &[RuleId]) -> Result<ReadRules, StoreError> {
+        let mut all = ReadRules::default();
+        for some in ids.chunks(WHOLE_RULES_MAX) {
+            let mut left = some.to_vec();
+            while !left.is_empty() {
+                let filter = filter::rules_by_ids(enterprises, &left);
+                let read = self.read_rules("read what rules send", WHOLE_RULE_COLUMNS, &filter).await?;
+                // The API may answer fewer than were asked for. Those after the last are asked for again, unless none of them exists.
+                let last = read.last_id();
+                left.retain(|id| last.is_some_and(|last| *id > last));
+                all.rules.extend(read.rules);
+                all.bad.extend(read.bad);
             }
         }
-        Ok(read)
+        Ok(all)
     }
 
     async fn rule(&self, enterprise: &EnterpriseId, id: RuleId) -> Result<Option<NotificationRule>, StoreError> {

@@ -58,6 +58,9 @@ fn reading_an_unchanged_rule_again_makes_nothing_due_again() {
     let book = Book::new(defaults(Policy::All));
     let rules = [rule(1, "* * * * *", "11:00:00")];
     assert_eq!(put(&book, &rules, "11:59:30"), [1]);
+    // Until somebody has seen what it sends, it is asked for again.
+    assert_eq!(put(&book, &rules, "11:59:33"), [1]);
+    book.note_payload(&enterprise(), RuleId::new(1).unwrap(), None, at("11:59:34"));
     due(&book, "12:00:00");
     assert_eq!(put(&book, &rules, "12:00:10"), Vec::<i64>::new());
     assert_eq!(due(&book, "12:00:20"), Vec::<String>::new());
@@ -123,8 +126,9 @@ fn a_row_that_cannot_be_read_is_named_and_stops_no_other() {
     let book = Book::new(defaults(Policy::Once));
     let source = xnovu_domain::Misfit::parse::<i64>(b"\"x\"").unwrap_err();
     let mut read = read(&[rule(2, "* * * * *", "11:00:00")]);
-    read.bad.push(xnovu_domain::RowError { table: "ent_notification_rule", id: Some("7".to_owned()), source });
-    book.replace(&enterprise(), &read, at("11:59:30"));
+    let (id, enterprise) = (Some("7".to_owned()), Some(enterprise()));
+    read.bad.push(xnovu_domain::RowError { table: "ent_notification_rule", id, enterprise, source });
+    book.replace(read.bad[0].enterprise.as_ref().unwrap(), &read, at("11:59:30"));
     let report = book.report();
     assert_eq!((report.firing, report.bad, report.mistakes[0].rule_id.get()), (1, 1, 7));
 }

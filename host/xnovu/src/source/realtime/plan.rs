@@ -18,10 +18,7 @@ pub(super) type Group = Vec<EnterpriseId>;
 
 /// The channels of each socket.
 pub(super) fn sockets(enterprises: &[EnterpriseId]) -> Vec<Vec<Group>> {
-    let (uuids, others): (Vec<EnterpriseId>, Vec<EnterpriseId>) =
-        enterprises.iter().cloned().partition(EnterpriseId::is_uuid);
-    let groups: Vec<Group> =
-        [uuids, others].iter().flat_map(|ids| ids.chunks(FILTER_VALUES_MAX)).map(<[_]>::to_vec).collect();
+    let groups: Vec<Group> = EnterpriseId::groups(enterprises, FILTER_VALUES_MAX);
     groups.chunks(CHANNELS_PLANNED).map(<[_]>::to_vec).collect()
 }
 

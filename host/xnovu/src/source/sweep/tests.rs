@@ -188,7 +188,11 @@ impl NotificationStore for Rows {
         not_asked()
     }
 
-    async fn rules(&self, _: &EnterpriseId, _: Option<RuleId>, _: usize) -> Result<ReadRules, StoreError> {
+    async fn rules(&self, _: &[EnterpriseId], _: Option<RuleId>, _: usize) -> Result<ReadRules, StoreError> {
+        not_asked()
+    }
+
+    async fn whole_rules(&self, _: &[EnterpriseId], _: &[RuleId]) -> Result<ReadRules, StoreError> {
         not_asked()
     }
 

@@ -372,14 +372,14 @@ async fn rules_that_may_fire_are_read_page_by_page_and_none_of_another_enterpris
         json!({"publish_status": "DRAFT"}),
         json!({"deactivated": true}),
         json!({"trigger_type": "EVENT"}),
-        json!({"enterprise_id": OTHER}),
         json!({"enterprise_id": null}),
     ] {
         rule(&bench, left_out);
     }
+    let theirs = rule(&bench, json!({"enterprise_id": OTHER}));
     let (mut got, mut after) = (Vec::new(), None);
     loop {
-        let page = bench.store.rules(&enterprise(), after, 500).await.unwrap();
+        let page = bench.store.rules(&[enterprise()], after, 500).await.unwrap();
         let Some(last) = page.last_id() else { break };
         assert!(page.rules.iter().all(|rule| rule.rule_payload.is_none() && rule.own_workflow().is_ok()));
         got.extend(page.rules.iter().map(|rule| rule.id));
@@ -387,6 +387,13 @@ async fn rules_that_may_fire_are_read_page_by_page_and_none_of_another_enterpris
     }
     assert_eq!(got, want);
     assert!(bench.store.rule(&OTHER.parse().unwrap(), want[0]).await.unwrap().is_none());
+    // Two rows a page here: the rest is asked for until nothing is left, and one of another enterprise is not found.
+    let asked = [&want[..], &[theirs]].concat();
+    let whole = bench.store.whole_rules(&[enterprise()], &asked).await.unwrap();
+    assert_eq!(whole.rules.iter().map(|rule| rule.id).collect::<Vec<_>>(), want);
+    assert!(whole.rules.iter().all(|rule| rule.rule_payload.is_some()));
+    let both = bench.store.rules(&[enterprise(), OTHER.parse().unwrap()], Some(want[4]), 500).await.unwrap();
+    assert_eq!(both.rules.iter().map(|rule| rule.id).collect::<Vec<_>>(), [theirs]);
 }
 
 #[tokio::test]
