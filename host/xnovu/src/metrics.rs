@@ -24,6 +24,8 @@ pub use shown::Shown;
 use declare::Declaring;
 use enterprises::Enterprises;
 
+use crate::cron::BookReport;
+
 /// Enterprises with a label of their own, unless told otherwise.
 pub const ENTERPRISES_MAX: usize = 200;
 
@@ -159,7 +161,7 @@ impl Metrics {
             queue_failures: d.counter("xnovu_queue_failures_total", "Batches the queue did not take"),
             reaped: d.counter("xnovu_reaped_total", "Rows brought back after their worker was gone"),
             foreign_rows: d.counter("xnovu_foreign_processing_rows_total", "Sightings of PROCESSING rows of another sender"),
-            rules: d.gauges("xnovu_cron_rules", &["state"], "Rules of ent_notification_rule: firing, asleep (switched off, or their workflow is), bad (with a mistake)"),
+            rules: d.gauges("xnovu_cron_rules", &["state"], "Rules of ent_notification_rule: firing, asleep (switched off, or their workflow is), over (no slot left), bad (with a mistake)"),
             slots: d.counters("xnovu_cron_slots_total", &["enterprise_id", "outcome"], "Slots of rules: queued, skipped (missed) or lost by the daemon; made, duplicate, passed-over or refused by the worker"),
             reloads: d.counters("xnovu_plugin_reloads_total", &["outcome"], "Looks at the plugins' directory: clean, or refused where something there cannot run"),
             registry: d.registry,
@@ -301,8 +303,9 @@ impl Metrics {
     }
 
     /// How many rules stand how.
-    pub fn rules(&self, firing: usize, asleep: usize, bad: usize) {
-        for (state, count) in [("firing", firing), ("asleep", asleep), ("bad", bad)] {
+    pub fn rules(&self, report: &BookReport) {
+        let BookReport { firing, asleep, over, bad, .. } = *report;
+        for (state, count) in [("firing", firing), ("asleep", asleep), ("over", over), ("bad", bad)] {
             self.rules.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }

@@ -77,6 +77,8 @@ pub struct BookReport {
     pub firing: usize,
     /// Rules that are published and do not fire: not enabled, or their workflow is not in use.
     pub asleep: usize,
+    /// Rules that have no slot left: a time that has passed.
+    pub over: usize,
     /// Rules with a mistake.
     pub bad: usize,
     /// The first of them, with the mistake.
@@ -104,6 +106,7 @@ impl Entry {
         match (&self.plan, &self.payload) {
             (Err(reason), _) | (Ok(_), Some(reason)) => State::Bad(reason),
             (Ok(Plan { asleep: Some(_), .. }), None) => State::Asleep,
+            (Ok(plan), None) if self.next.is_none() => State::Over(plan),
             (Ok(plan), None) => State::Firing(plan),
         }
     }
@@ -111,7 +114,7 @@ impl Entry {
     fn see_to(&mut self, seen: Micros) {
         self.seen = seen;
         self.next = match self.state() {
-            State::Firing(plan) => plan.timetable.after(seen),
+            State::Firing(plan) | State::Over(plan) => plan.timetable.after(seen),
             State::Asleep | State::Bad(_) => None,
         };
     }
@@ -120,6 +123,8 @@ impl Entry {
 enum State<'a> {
     Firing(&'a Plan),
     Asleep,
+    /// No slot is left.
+    Over(&'a Plan),
     Bad(&'a str),
 }
 
@@ -187,6 +192,9 @@ impl Book {
         let seen = before_change.max(silent).max(read_at.minus(window));
         let mut entry = Entry { changed_at, plan, payload: None, checked: false, confirmed: read_at, seen, next: None };
         entry.see_to(seen);
+        if matches!(entry.state(), State::Over(_)) {
+            tracing::info!(enterprise_id = %rule.enterprise_id, rule_id = %rule.id, "a rule has no slot left and does not fire");
+        }
         let check = entry.plan.is_ok();
         (entry, check)
     }
@@ -261,6 +269,7 @@ impl Book {
             match entry.state() {
                 State::Firing(_) => report.firing += 1,
                 State::Asleep => report.asleep += 1,
+                State::Over(_) => report.over += 1,
                 State::Bad(reason) => {
                     report.bad += 1;
                     if report.mistakes.len() < BAD_SHOWN_MAX {

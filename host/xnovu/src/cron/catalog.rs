@@ -55,7 +55,7 @@ impl Catalog {
                 let started = Instant::now();
                 self.round().await;
                 let report = self.book.report();
-                self.metrics.rules(report.firing, report.asleep, report.bad);
+                self.metrics.rules(&report);
                 tokio::time::sleep(rest(self.interval, started.elapsed())).await;
             }
         };

@@ -15,6 +15,9 @@ pub const ON_TIME: Duration = Duration::from_secs(10);
 /// Missed slots one rule fires at a time, the newest of them.
 pub const SLOTS_MAX: usize = 1_000;
 
+/// Missed slots one rule counts as skipped at a time: counting takes as long as firing them would.
+pub const SKIPPED_MAX: usize = 1_000;
+
 /// Longest window.
 pub const WINDOW_MAX: Duration = Duration::from_secs(7 * 86_400);
 
@@ -64,7 +67,7 @@ pub struct Misfire {
 pub struct Selection {
     /// To be fired.
     pub slots: Vec<Micros>,
-    /// Missed, within the window, and not fired.
+    /// Missed, within the window, and not fired; at most [`SKIPPED_MAX`].
     pub skipped: usize,
 }
 
@@ -75,15 +78,15 @@ impl Misfire {
         let on_time_from = now.minus(ON_TIME);
         let oldest = now.minus(self.window.max(ON_TIME));
         let seen = seen.max(Micros::new(oldest.get().saturating_sub(1)));
-        let slots = newest(timetable, seen, now, self.policy.missed_max() + 1);
+        let slots = newest(timetable, seen, now, self.policy.missed_max() + SKIPPED_MAX);
         let first_on_time = slots.partition_point(|slot| *slot < on_time_from);
         let (missed, on_time) = slots.split_at(first_on_time);
         let room = match self.policy {
             Policy::Once if !on_time.is_empty() => 0,
             policy => policy.missed_max(),
         };
-        let skipped = missed.len().saturating_sub(room);
-        Selection { slots: slots[skipped..].to_vec(), skipped }
+        let passed_over = missed.len().saturating_sub(room);
+        Selection { slots: slots[passed_over..].to_vec(), skipped: passed_over.min(SKIPPED_MAX) }
     }
 }
 
@@ -137,16 +140,16 @@ mod tests {
     #[test]
     fn missed_slots_go_by_the_policy() {
         let quarters = "*/15 * * * *";
-        let check = |policy, want: &[&str], skipped| {
+        let check = |policy, want: &[&str], skipped: usize| {
             let (slots, passed) = select(policy, 86_400, quarters, "11:00:00", "12:05:00");
             assert_eq!(
-                (slots.as_slice(), passed > 0),
+                (slots.as_slice(), passed),
                 (&want.iter().map(ToString::to_string).collect::<Vec<_>>()[..], skipped)
             );
         };
-        check(Policy::Skip, &[], true);
-        check(Policy::Once, &["12:00:00"], true);
-        check(Policy::All, &["11:15:00", "11:30:00", "11:45:00", "12:00:00"], false);
+        check(Policy::Skip, &[], 4);
+        check(Policy::Once, &["12:00:00"], 3);
+        check(Policy::All, &["11:15:00", "11:30:00", "11:45:00", "12:00:00"], 0);
     }
 
     #[test]
@@ -164,10 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_of_every_second_fires_at_most_the_newest_thousand() {
+    fn a_rule_of_every_second_fires_at_most_the_newest_thousand_and_counts_as_many_as_skipped() {
         let (slots, skipped) = select(Policy::All, 86_400, "* * * * * *", "00:00:00", "23:00:00");
         // The eleven of the last ten seconds are on time.
         assert_eq!(slots.len(), SLOTS_MAX + 11);
-        assert_eq!((slots.last().unwrap().as_str(), skipped), ("23:00:00", 1));
+        assert_eq!((slots.last().unwrap().as_str(), skipped), ("23:00:00", SKIPPED_MAX));
+        // Counted exactly up to there, and no further.
+        for (now, counted) in [("00:16:50", 999), ("00:16:51", SKIPPED_MAX), ("00:16:52", SKIPPED_MAX)] {
+            assert_eq!(select(Policy::Skip, 86_400, "* * * * * *", "00:00:00", now).1, counted, "{now}");
+        }
     }
 }
