@@ -163,7 +163,7 @@ pub enum StoreError {
         what: &'static str,
         /// The row and what is wrong with it.
         #[source]
-        source: RowError,
+        source: Box<RowError>,
     },
 }
 

@@ -211,7 +211,7 @@ impl NotificationStore for Postgrest {
             Request { what, table: NOTIFICATIONS, select: COLUMNS, filter: &filter, verb: Verb::Update(&columns) };
         let body = self.api.ask(&request).await?;
         let rows = parse_rows(NOTIFICATIONS, &body).map_err(|source| StoreError::Malformed { what, source })?;
-        rows.into_iter().next().transpose().map_err(|source| StoreError::Row { what, source })
+        rows.into_iter().next().transpose().map_err(|source| StoreError::Row { what, source: Box::new(source) })
     }
 
     async fn renew(&self, fence: &Fence, stamp: Micros) -> Result<bool, StoreError> {
@@ -311,7 +311,7 @@ impl NotificationStore for Postgrest {
         let body = self.api.ask(&request).await?;
         let rows: Vec<Result<NotificationRule, RowError>> =
             parse_rows(RULES, &body).map_err(|source| StoreError::Malformed { what, source })?;
-        rows.into_iter().next().transpose().map_err(|source| StoreError::Row { what, source })
+        rows.into_iter().next().transpose().map_err(|source| StoreError::Row { what, source: Box::new(source) })
     }
 
     async fn make(&self, draft: &Draft) -> Result<bool, StoreError> {

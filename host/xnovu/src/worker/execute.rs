@@ -44,7 +44,7 @@ impl RuleWorker {
         let rule = match self.store.rule(slot.enterprise(), slot.rule()).await {
             Ok(Some(rule)) => rule,
             Ok(None) => return self.passed_over(slot, "the rule is gone"),
-            Err(StoreError::Row { source, .. }) => return self.refuse(slot, Chain(&source).to_string()),
+            Err(StoreError::Row { source, .. }) => return self.refuse(slot, Chain(source.as_ref()).to_string()),
             Err(error) => return self.store_failed("read a rule", &error),
         };
         match self.stands(&rule, job) {
