@@ -137,6 +137,12 @@ impl CompileError {
 pub(crate) struct Code(Vec<u8>);
 
 impl Code {
+    /// The code of a component nobody has checked.
+    #[cfg(test)]
+    pub(crate) fn unchecked(wasm: &[u8]) -> Self {
+        Self(engine::compiler().and_then(|engine| engine.precompile_component(wasm)).unwrap())
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }

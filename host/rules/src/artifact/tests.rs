@@ -8,7 +8,6 @@ use std::time::Duration;
 use wasmtime::component::Linker;
 
 use super::*;
-use crate::Compiler;
 
 /// The smallest component.
 const WASM: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -45,7 +44,7 @@ impl Cache {
         if artifacts.find(&self.engine, digest).is_some() {
             return Provenance::Cached;
         }
-        let code = Compiler::Here.compile(WASM).unwrap();
+        let code = Code::unchecked(WASM);
         artifacts.adopt(&self.engine, &code).unwrap();
         artifacts.keep(&self.engine, digest, &code);
         Provenance::Compiled

@@ -43,7 +43,7 @@ The command line is wrong.
 Settings are missing or wrong; all of them are named.
 .TP
 130
-Stopped at once by a second signal.
+Stopped at once, by a signal while it was stopping.
 "#;
 
 pub(super) fn completions(args: &CompletionsArgs, output: Output) -> ExitCode {
