@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 use xnovu_queue::{Counts, JobQueue, Memory, QueueName};
 
 use crate::gateway::{NotificationGateway, Pause};
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_millis(2_500);
 pub(super) struct Miss {
     /// Why, in words for operators.
     pub(super) reason: String,
-    /// Whether it said nothing at all for as long as anybody may wait.
+    /// Whether it said nothing for long: for as long as anybody may wait, or until an error that took longer than a second look would.
     pub(super) silent: bool,
 }
 
@@ -117,17 +117,19 @@ pub(super) async fn queue(queue: &dyn JobQueue) -> Result<QueueLook, Miss> {
     let memory = async { Ok(queue.memory().await.ok().flatten()) };
     let all =
         async { tokio::try_join!(counts(QueueName::NotificationProcessing), counts(QueueName::RuleExecution), memory) };
+    let asked = Instant::now();
     match timeout(PATIENCE, all).await {
         Ok(Ok((notification, rule_execution, memory))) => Ok(QueueLook { notification, rule_execution, memory }),
-        Ok(Err(error)) => Err(Miss { reason: Chain(&error).to_string(), silent: false }),
+        Ok(Err(error)) => Err(Miss { reason: Chain(&error).to_string(), silent: asked.elapsed() > DOUBT }),
         Err(_) => Err(Miss { reason: format!("no answer within {PATIENCE:?}"), silent: true }),
     }
 }
 
 async fn reach(store: &dyn NotificationStore) -> Result<(), Miss> {
+    let asked = Instant::now();
     match timeout(PATIENCE, store.reach()).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Miss { reason: Chain(&error).to_string(), silent: false }),
+        Ok(Err(error)) => Err(Miss { reason: Chain(&error).to_string(), silent: asked.elapsed() > DOUBT }),
         Err(_) => Err(Miss { reason: format!("no answer within {PATIENCE:?}"), silent: true }),
     }
 }
