@@ -31,7 +31,11 @@ impl FileLock {
         Self::take_within(path, mode, WAIT_MAX)
     }
 
-    fn take_within(path: &Path, mode: u32, wait: Duration) -> io::Result<Self> {
+    /// The same, waiting so long at most.
+    ///
+    /// # Errors
+    /// As [`FileLock::take`].
+    pub(crate) fn take_within(path: &Path, mode: u32, wait: Duration) -> io::Result<Self> {
         let file = match OpenOptions::new().create(true).append(true).mode(mode).open(path) {
             // Another user's, which is good enough to wait for each other.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path)?,

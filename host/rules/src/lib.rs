@@ -31,6 +31,7 @@ mod manifest;
 mod merit;
 mod mistake;
 mod pinned;
+mod plain_file;
 mod plan;
 mod pool;
 mod private_file;

@@ -8,7 +8,7 @@ mod rollback;
 
 pub use rollback::{RollbackError, RolledBack};
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -152,8 +152,16 @@ impl Runtime {
     ///
     /// Cancellation safe: a reload that was begun is finished.
     pub async fn reconcile(&self) -> Report {
+        self.reconcile_but(BTreeSet::new()).await
+    }
+
+    /// The same, but for plugins' directories and files beside them that are being written, by their names ([`crate::Watch::unsettled`]):
+    /// of those, what was found last counts.
+    ///
+    /// Cancellation safe, as [`Runtime::reconcile`] is.
+    pub async fn reconcile_but(&self, unsettled: BTreeSet<String>) -> Report {
         let inner = self.inner.clone();
-        threads::aside("rules-reload", move || inner.reconcile()).await.unwrap_or_else(|error| Report {
+        threads::aside("rules-reload", move || inner.reconcile(unsettled)).await.unwrap_or_else(|error| Report {
             generation: self.inner.set.load().generation(),
             notes: vec![Hinted::new(format!("the reload did not run: {error}"))],
             ..Report::default()
@@ -259,22 +267,25 @@ impl Inner {
     /// The first reload. It alone fails where nobody knows whom the bindings bind: later ones leave what runs alone.
     fn load_first(&self) -> Result<Report, OpenError> {
         let mut scanner = self.scanner.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.set.load_full();
         let found = scanner.scan(&self.options.plugins_dir, &self.options.limits);
         if let FoundBindings::Unreadable(why) = found.bindings {
             return Err(OpenError::Bindings(why));
         }
-        Ok(self.replace(before, &found).unwrap_or_else(|| self.reconcile_with(&mut scanner)))
+        Ok(self.reconcile_with(&mut scanner, Some(found)))
     }
 
-    fn reconcile(&self) -> Report {
-        self.reconcile_with(&mut self.scanner.lock().unwrap_or_else(PoisonError::into_inner))
+    fn reconcile(&self, unsettled: BTreeSet<String>) -> Report {
+        let mut scanner = self.scanner.lock().unwrap_or_else(PoisonError::into_inner);
+        scanner.leave(unsettled);
+        self.reconcile_with(&mut scanner, None)
     }
 
-    fn reconcile_with(&self, scanner: &mut Scanner) -> Report {
+    /// Puts in force what lies there, `found` already or not.
+    fn reconcile_with(&self, scanner: &mut Scanner, mut found: Option<Found>) -> Report {
         loop {
             let before = self.set.load_full();
-            let found = scanner.scan(&self.options.plugins_dir, &self.options.limits);
+            let scan = || scanner.scan(&self.options.plugins_dir, &self.options.limits);
+            let found = found.take().unwrap_or_else(scan);
             // None: somebody rolled back meanwhile. What was compiled is there, and the rest is decided anew.
             if let Some(report) = self.replace(before, &found) {
                 return report;
@@ -316,7 +327,7 @@ impl Inner {
         }
         let kept: HashSet<Digest> =
             self.archive.digests().into_iter().chain(set.loaded_plugins().map(|it| it.image.digest())).collect();
-        self.sandbox.tidy(|digest| kept.contains(&digest));
+        self.sandbox.tidy(|digest| kept.contains(&digest) || set.refused.contains_key(&digest));
     }
 
     /// Puts a set in the place of the one it was made from; false where that is no longer in force.

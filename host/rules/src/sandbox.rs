@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use thiserror::Error;
 use wasmtime::component::{Component, Linker};
@@ -19,6 +20,9 @@ use crate::engine::Engine;
 use crate::inspect::InspectError;
 use crate::instance::{Conditions, Prepared, Rehearsed, State, rehearse};
 use crate::{Digest, Limits, capability};
+
+/// Longest a process waits for its turn to compile. Whoever has it compiles one component within its limits of processor time.
+const TURN_WAIT: Duration = Duration::from_secs(60);
 
 /// Compiles components and holds what it takes to run them.
 pub(crate) struct Sandbox {
@@ -165,12 +169,24 @@ impl Sandbox {
 
     /// Checks and compiles a component, and keeps its code.
     fn make(&self, digest: Digest, wasm: &[u8]) -> Result<Prepared, LoadError> {
-        let _turn = self.artifacts.turn();
+        let limits = self.compiler.limits();
+        let refused = || limits.and_then(|limits| self.artifacts.refusal(&self.engine, digest, limits));
+        if let Some(why) = refused() {
+            return Err(why.into());
+        }
+        let _turn = self.artifacts.turn(TURN_WAIT);
         // Whoever had the turn before may have compiled this very component.
         if let Some(component) = self.artifacts.find(&self.engine, digest) {
             return self.link(&component);
         }
-        let code = self.compiler.compile(wasm)?;
+        if let Some(why) = refused() {
+            return Err(why.into());
+        }
+        let code = self.compiler.compile(wasm).inspect_err(|why| {
+            if let (Some(limits), true) = (limits, why.is_costly()) {
+                self.artifacts.keep_refusal(&self.engine, digest, limits, why);
+            }
+        })?;
         let component = self
             .artifacts
             .adopt(&self.engine, &code)

@@ -64,7 +64,10 @@ impl Parts {
         let gateway: Arc<dyn NotificationGateway> =
             Arc::new(NovuGateway::new(&config.novu).context("opening the client of Novu")?);
         let Opened { queue, registry, ledger } = open_queue(&config).await?;
-        let options = RuntimeOptions::new(&config.plugins, config.state.join("compiled"), compiler());
+        let options = RuntimeOptions {
+            threads: config.rule_threads,
+            ..RuntimeOptions::new(&config.plugins, config.state.join("compiled"), compiler())
+        };
         let (rules, report) = Runtime::open(options).await.context("opening the rules")?;
         let retractions = Arc::new(Retractions {
             store: Arc::clone(&store),

@@ -1,10 +1,13 @@
 //! Compiling costs what it may cost and no more, happens once, and never in the host.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Barrier};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use xnovu_rules::{
@@ -142,9 +145,46 @@ async fn what_failed_for_the_moment_may_pass_and_what_is_refused_may_not() {
     assert!(!report.may_pass() && !report.is_clean(), "{report}");
 }
 
+/// A's plugin is a bomb, B's a good one that drops what comes.
+fn beside_a_bomb() -> Plugins {
+    let plugins = Plugins::new();
+    plugins.put("good", "1.0.0", guests::hostile());
+    plugins.put("bomb", "1.0.0", &bomb());
+    let patient = "limits = { wall_ms = 10_000 }";
+    plugins.bind(&(entry(A, "bomb", "", "{}") + &entry(B, "good", patient, "{ admit = \"drop:good\" }")));
+    plugins
+}
+
+#[tokio::test]
+async fn a_bomb_is_lit_once_whatever_starts() {
+    let plugins = beside_a_bomb();
+    let dir = tempfile::tempdir().unwrap();
+    let (compiler, notes) = noting_within(dir.path(), CompileLimits { cpu_s: 1, ..PATIENT });
+    let mut said = Vec::new();
+    for _ in 0..2 {
+        let options = RuntimeOptions { compiler: compiler.clone(), ..plugins.options() };
+        said.push(Runtime::open(options).await.unwrap().1.to_string());
+    }
+    assert_eq!(said[0], said[1]);
+    assert!(said[0].contains("plugin bomb: not loaded: compiling it takes more than 1 s"), "{}", said[0]);
+    let started = fs::read_to_string(&notes).unwrap().matches("started").count();
+    assert_eq!(started, 2, "the good one and the bomb, once each");
+    // Whoever else writes there is not believed.
+    let [refusal] = &plugins.cached(".refused")[..] else { panic!("{:?}", plugins.cached("")) };
+    let mut bytes = fs::read(refusal).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(refusal, bytes).unwrap();
+    Runtime::open(RuntimeOptions { compiler, ..plugins.options() }).await.unwrap();
+    assert_eq!(fs::read_to_string(&notes).unwrap().matches("started").count(), 3);
+}
+
 /// A compiler that notes each time it is started in a file, and its environment in another.
 fn noting(dir: &Path) -> (Compiler, PathBuf) {
-    let ChildCompiler { program, .. } = child_compiler(PATIENT);
+    noting_within(dir, PATIENT)
+}
+
+fn noting_within(dir: &Path, limits: CompileLimits) -> (Compiler, PathBuf) {
+    let ChildCompiler { program, .. } = child_compiler(limits);
     let (script, notes) = (dir.join("compiler.sh"), dir.join("notes"));
     let text = format!(
         "#!/bin/sh\necho started >> {notes}\ntr '\\0' '\\n' < /proc/$$/environ >> {notes}\nexec {program} \"$@\"\n",
@@ -153,7 +193,7 @@ fn noting(dir: &Path) -> (Compiler, PathBuf) {
     );
     fs::write(&script, text).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
-    (Compiler::Child(ChildCompiler { program: script, arguments: Vec::new(), limits: PATIENT }), notes)
+    (Compiler::Child(ChildCompiler { program: script, arguments: Vec::new(), limits }), notes)
 }
 
 #[test]
@@ -177,4 +217,31 @@ fn what_several_need_at_once_is_compiled_once_and_without_the_hosts_environment(
         host.join().unwrap();
     }
     assert_eq!(fs::read_to_string(notes).unwrap(), "started\n");
+}
+
+/// Whether a process still does anything: one that has ended may wait for somebody to ask how.
+fn is_alive(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).is_some_and(|state| !"ZX".contains(state))
+}
+
+#[test]
+fn a_compilation_ends_with_whom_it_is_for() {
+    // The shell is killed while the compiler, its child, still waits for the component.
+    let script = "exec 3<&0; \"$0\" 2147483648 20 $$ <&3 >/dev/null & echo $!; kill -9 $$";
+    let mut shell = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_xnovu-rules-compiler")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _kept_open = shell.stdin.take();
+    let mut pid = String::new();
+    BufReader::new(shell.stdout.take().unwrap()).read_line(&mut pid).unwrap();
+    shell.wait().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while is_alive(pid.trim()) {
+        assert!(Instant::now() < deadline, "process {pid} outlives whom it compiles for");
+        thread::sleep(Duration::from_millis(5));
+    }
 }
