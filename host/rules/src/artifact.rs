@@ -6,20 +6,22 @@
 //! 0700, key 0600, files written beside and renamed. A file is read whole and verified in memory, and what runs is a private copy, so
 //! that nothing which happens to it afterwards matters. Whatever is wrong with a file, the component is compiled anew.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 use sha2::Sha256;
 use wasmtime::component::Component;
 
-use crate::compile::Code;
+use crate::compile::{Code, CompileError, CompileLimits};
 use crate::engine::Engine;
-use crate::{Digest, private_file};
+use crate::{Digest, plain_file, private_file};
 
 /// Name of the key file, beside the cache directory.
 const KEY_FILE: &str = "artifact.key";
@@ -27,8 +29,14 @@ const KEY_FILE: &str = "artifact.key";
 /// Name of the file, in the cache directory, whose lock is the turn to compile.
 const LOCK_FILE: &str = "compile.lock";
 
+/// How often it is tried to get the turn.
+const TURN_LOOK: Duration = Duration::from_millis(20);
+
 /// What the HMAC covers first, so that the key is of no use for anything else.
 const DOMAIN: &[u8] = b"xnovu compiled component 1";
+
+/// The same for what is remembered of components that do not compile.
+const REFUSED: &[u8] = b"xnovu refused component 1";
 
 const KEY_BYTES: usize = 32;
 const MAC_BYTES: usize = 32;
@@ -47,7 +55,9 @@ impl Artifacts {
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
         private_file::create_dir(dir)?;
         raise_file_limit();
-        let key = open_key(&dir.parent().unwrap_or(Path::new(".")).join(KEY_FILE))?;
+        let parent = dir.parent().unwrap_or(Path::new("."));
+        private_file::demand_no_strangers(parent)?;
+        let key = open_key(&parent.join(KEY_FILE))?;
         Ok(Self { dir: dir.to_owned(), key })
     }
 
@@ -73,18 +83,45 @@ impl Artifacts {
     /// Keeps the code of a component that passed every check. A cache that cannot be written is no failure; it is reported here.
     pub(crate) fn keep(&self, engine: &Engine, digest: Digest, code: &Code) {
         let path = self.path(engine, digest);
-        let mac = self.mac(engine, digest, code.bytes()).finalize().into_bytes();
+        let mac = self.mac(DOMAIN, engine, digest, code.bytes()).finalize().into_bytes();
         if let Err(error) = private_file::replace(&path, &[mac.as_slice(), code.bytes()]) {
             tracing::warn!(path = %path.display(), %error, "a compiled component could not be kept");
         }
     }
 
-    /// Waits for the turn to compile. Of all processes with this cache one compiles at a time, so that together they take no more
-    /// memory than one, and so that what two of them need is compiled once. None: there is no such file system; then each for itself.
-    pub(crate) fn turn(&self) -> Option<Turn> {
+    /// Whether code of a component lies there, or why there is none. Neither has been verified.
+    pub(crate) fn has(&self, engine: &Engine, digest: Digest) -> bool {
+        self.path(engine, digest).exists() || self.refusal_path(engine, digest).exists()
+    }
+
+    /// Why a component was not compiled within these limits, as far as this host remembers.
+    pub(crate) fn refusal(&self, engine: &Engine, digest: Digest, limits: CompileLimits) -> Option<CompileError> {
+        let file = fs::read(self.refusal_path(engine, digest)).ok()?;
+        let (mac, text) = file.split_at_checked(MAC_BYTES)?;
+        self.mac(REFUSED, engine, digest, text).verify_slice(mac).ok()?;
+        let (within, why): (CompileLimits, CompileError) = serde_json::from_slice(text).ok()?;
+        (within == limits).then_some(why)
+    }
+
+    /// Remembers that: what compiles long and in vain must not do so at every start of every process.
+    pub(crate) fn keep_refusal(&self, engine: &Engine, digest: Digest, limits: CompileLimits, why: &CompileError) {
+        let path = self.refusal_path(engine, digest);
+        let kept = serde_json::to_vec(&(limits, why)).map_err(io::Error::from).and_then(|text| {
+            let mac = self.mac(REFUSED, engine, digest, &text).finalize().into_bytes();
+            private_file::replace(&path, &[mac.as_slice(), &text])
+        });
+        if let Err(error) = kept {
+            tracing::warn!(path = %path.display(), %error, "that a component does not compile could not be remembered");
+        }
+    }
+
+    /// Waits for the turn to compile, at most so long. Of all processes with this cache one compiles at a time, so that together they take no more
+    /// memory than one, and so that what two of them need is compiled once. None: there is no such file system, or
+    /// another process keeps the turn for longer than compiling takes, as one that was stopped does; then each for itself.
+    pub(crate) fn turn(&self, wait: Duration) -> Option<Turn> {
         let path = self.dir.join(LOCK_FILE);
         let file = File::options().create(true).append(true).mode(0o600).open(&path);
-        match file.and_then(|file| file.lock().map(|()| file)) {
+        match file.and_then(|file| lock_within(&file, wait).map(|()| file)) {
             Ok(file) => Some(Turn(file)),
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "no lock can be had; several processes may compile at once");
@@ -99,7 +136,11 @@ impl Artifacts {
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
             let name = entry.file_name();
-            let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".cwasm")) else { continue };
+            let Some(stem) =
+                name.to_str().and_then(|name| name.strip_suffix(".cwasm").or_else(|| name.strip_suffix(".refused")))
+            else {
+                continue;
+            };
             let wanted = stem
                 .split_once('-')
                 .is_some_and(|(digest, hash)| hash == engine_hash && digest.parse().is_ok_and(&keep));
@@ -114,19 +155,38 @@ impl Artifacts {
         self.dir.join(format!("{digest}-{}.cwasm", engine.artifact_hash()))
     }
 
+    fn refusal_path(&self, engine: &Engine, digest: Digest) -> PathBuf {
+        self.dir.join(format!("{digest}-{}.refused", engine.artifact_hash()))
+    }
+
     fn verify<'a>(&self, engine: &Engine, digest: Digest, file: &'a [u8]) -> Option<Trusted<'a>> {
         let (mac, code) = file.split_at_checked(MAC_BYTES)?;
-        self.mac(engine, digest, code).verify_slice(mac).ok()?;
+        self.mac(DOMAIN, engine, digest, code).verify_slice(mac).ok()?;
         Some(Trusted(code))
     }
 
-    fn mac(&self, engine: &Engine, digest: Digest, code: &[u8]) -> Hmac<Sha256> {
+    fn mac(&self, domain: &[u8], engine: &Engine, digest: Digest, code: &[u8]) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("an HMAC takes a key of any length");
-        mac.update(DOMAIN);
+        mac.update(domain);
         mac.update(digest.as_bytes());
         mac.update(engine.artifact_hash().as_bytes());
         mac.update(code);
         mac
+    }
+}
+
+/// Takes the lock of a file, if it can be had in time.
+fn lock_within(file: &File, wait: Duration) -> io::Result<()> {
+    let deadline = Instant::now() + wait;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
+                return Err(io::Error::other(format!("another process has had it for {} s", wait.as_secs())));
+            }
+            Err(TryLockError::WouldBlock) => thread::sleep(TURN_LOOK),
+        }
     }
 }
 
@@ -195,10 +255,11 @@ fn open_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
 
 /// The key; None where it cannot be trusted.
 fn read_key(path: &Path) -> io::Result<Option<[u8; KEY_BYTES]>> {
-    let mut file = File::open(path)?;
+    let mut file = plain_file::open(path)?;
     let meta = file.metadata()?;
     let mut key = [0; KEY_BYTES];
-    if meta.mode() & 0o077 != 0 || meta.len() != KEY_BYTES as u64 {
+    let ours = meta.is_file() && meta.uid() == geteuid().as_raw();
+    if !ours || meta.mode() & 0o077 != 0 || meta.len() != KEY_BYTES as u64 {
         return Ok(None);
     }
     file.read_exact(&mut key)?;

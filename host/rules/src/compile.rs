@@ -16,6 +16,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::inspect::{InspectError, inspect, look};
@@ -48,7 +49,7 @@ const SIGXCPU: i32 = 24;
 const PANICKED: i32 = 101;
 
 /// What compiling one component may cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompileLimits {
     /// Address space of the child, in bytes.
     pub memory_bytes: u64,
@@ -73,19 +74,19 @@ pub enum Compiler {
     Child(ChildCompiler),
 }
 
-/// A program that calls [`compile_as_child`] with the limits it is given as its last two arguments: bytes, then seconds.
+/// A program that calls [`compile_as_child`] with what it is given as its last three arguments: bytes, seconds, and the process it works for.
 #[derive(Debug, Clone)]
 pub struct ChildCompiler {
     /// The program.
     pub program: PathBuf,
-    /// Its arguments before the limits.
+    /// Its arguments before those.
     pub arguments: Vec<OsString>,
     /// What one compilation may cost.
     pub limits: CompileLimits,
 }
 
 /// A component that was not compiled.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum CompileError {
     /// It is refused for what it is, before it is compiled.
     #[error(transparent)]
@@ -120,6 +121,11 @@ impl CompileError {
         !matches!(self, Self::Wall(_) | Self::Lost(_))
     }
 
+    /// Whether it took long to find out, so that it is worth to be remembered.
+    pub(crate) fn is_costly(&self) -> bool {
+        matches!(self, Self::Memory(_) | Self::Cpu(_) | Self::Code(_) | Self::Broke(_))
+    }
+
     /// What the author or the operator can do.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
@@ -137,12 +143,26 @@ impl CompileError {
 pub(crate) struct Code(Vec<u8>);
 
 impl Code {
+    /// The code of a component nobody has checked.
+    #[cfg(test)]
+    pub(crate) fn unchecked(wasm: &[u8]) -> Self {
+        Self(engine::compiler().and_then(|engine| engine.precompile_component(wasm)).unwrap())
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
 impl Compiler {
+    /// What one compilation may cost; None where nothing bounds it.
+    pub(crate) fn limits(&self) -> Option<CompileLimits> {
+        match self {
+            Self::Here => None,
+            Self::Child(child) => Some(child.limits),
+        }
+    }
+
     /// The machine code of a component that passes every check.
     ///
     /// # Errors
@@ -187,7 +207,9 @@ impl ChildCompiler {
 
     fn start(&self) -> io::Result<Child> {
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).arg(self.limits.memory_bytes.to_string()).arg(self.limits.cpu_s.to_string());
+        command.args(&self.arguments);
+        let process = u64::from(std::process::id());
+        command.args([self.limits.memory_bytes, self.limits.cpu_s, process].map(|number| number.to_string()));
         // A compiler needs none of the host's secrets, and no directory of it.
         command.env_clear().current_dir("/");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()

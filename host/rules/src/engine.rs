@@ -27,8 +27,8 @@ const IDLE_TICKS: u32 = 1000;
 const WASM_STACK_BYTES: usize = 512 * 1024;
 
 /// Memory of a slot that stays resident between evaluations, in bytes. Resetting it costs a copy; returning it to the system and
-/// faulting it in again costs several times as much.
-const RESIDENT_BYTES: usize = 512 * 1024;
+/// faulting it in again costs several times as much; but a slot keeps them also when the component is gone, so each reload may leave as much behind.
+const RESIDENT_BYTES: usize = 128 * 1024;
 
 /// Up to here a memory's first contents are kept as they will lie in it, in bytes, with whatever nobody wrote between. Beyond, only where half of it
 /// was written: a few bytes far apart must not become megabytes of compiled component.
@@ -44,7 +44,7 @@ const SPARE_INSTANCES: u32 = 8;
 
 /// Memory slots kept warm. A slot remembers the component it last held, so this is how many components stay fast. Each costs 4 GiB
 /// of addresses and, once used, the pages its component wrote to.
-const WARM_SLOTS: u32 = 2048;
+const WARM_SLOTS: u32 = 1024;
 
 /// The engine and its ticker.
 pub(crate) struct Engine {

@@ -97,9 +97,14 @@ impl Names {
             bytes += name.len() + 2;
             bytes <= NAMES_BYTES_MAX
         };
-        let shown: Vec<_> = names.take_while(fits).collect();
+        let shown: Vec<_> = names.take_while(fits).map(|name| plain(&name)).collect();
         Self { more: all - shown.len(), shown }
     }
+}
+
+/// A name as it may be shown: a component's names may hold what would move a terminal's cursor or forge a line.
+fn plain(name: &str) -> String {
+    name.replace(|c: char| c.is_control(), " ")
 }
 
 impl fmt::Display for Names {
@@ -195,15 +200,15 @@ impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "digest    {}", self.digest)?;
         writeln!(f, "size      {} bytes", self.bytes)?;
-        writeln!(f, "contract  {}", self.contract.as_deref().unwrap_or("none"))?;
+        writeln!(f, "contract  {}", plain(self.contract.as_deref().unwrap_or("none")))?;
         for producer in &self.producers {
-            writeln!(f, "made by   {producer}")?;
+            writeln!(f, "made by   {}", plain(producer))?;
         }
         for import in &self.imports {
             writeln!(f, "imports   {import}: {}", import.gives.unwrap_or("not allowed"))?;
         }
         for export in &self.exports {
-            writeln!(f, "exports   {export}")?;
+            writeln!(f, "exports   {}", plain(export))?;
         }
         Ok(())
     }
@@ -212,8 +217,8 @@ impl fmt::Display for Inspection {
 /// The name and, in parentheses, the functions used of it.
 impl fmt::Display for Import {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)?;
-        if self.functions.is_empty() { Ok(()) } else { write!(f, " ({})", self.functions.join(", ")) }
+        f.write_str(&plain(&self.name))?;
+        if self.functions.is_empty() { Ok(()) } else { write!(f, " ({})", plain(&self.functions.join(", "))) }
     }
 }
 
@@ -287,4 +292,32 @@ fn contract_version(export: &str) -> Option<String> {
 fn in_contract(name: &str) -> Option<(&str, Option<&str>)> {
     let name = name.strip_prefix(CONTRACT_PACKAGE)?.strip_prefix('/')?;
     Some(name.split_once('@').map_or((name, None), |(interface, version)| (interface, Some(version))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_of_a_components_moves_a_cursor_or_forges_a_line() {
+        let name = "relative-url=<\u{1b}[2J\nenterprise e: ready>";
+        let names = || Names::of([name.to_owned()].into_iter());
+        let import = Import { name: name.to_owned(), gives: None, functions: vec![name.to_owned()] };
+        let inspection = Inspection {
+            digest: Digest::of(b""),
+            bytes: 0,
+            contract: Some(name.to_owned()),
+            imports: vec![import],
+            exports: vec![name.to_owned()],
+            producers: vec![name.to_owned()],
+        };
+        let shown = [
+            InspectError::ForbiddenImports(names()).to_string(),
+            InspectError::WrongWorld(names()).to_string(),
+            inspection.check().unwrap_err().to_string(),
+        ];
+        assert!(shown.iter().all(|text| !text.chars().any(char::is_control)), "{shown:?}");
+        let all = inspection.to_string();
+        assert!(!all.contains('\u{1b}') && all.lines().count() == 6, "{all:?}");
+    }
 }

@@ -146,6 +146,15 @@ pub(crate) fn rehearse(engine: &Engine, prepared: &Prepared) -> Result<(), Rehea
         Ok(_) => Ok(()),
         // Memory is the binding's to grant: the check of its config shows whether that is enough.
         Err(_) if store.data().meter.refused() => Ok(()),
+        // Our own load may be the cause, and a component is not to blame for that; its config is checked next.
+        Err(error)
+            if matches!(
+                Fault::of(&error, &limits, false, None).kind,
+                BrokenKind::TimedOut | BrokenKind::Overloaded
+            ) =>
+        {
+            Ok(())
+        }
         // Only code traps or has a trace.
         Err(error) if error.is::<Trap>() || error.is::<WasmBacktrace>() => {
             Err(Rehearsed::Ended(Fault::of(&error, &limits, false, None)))

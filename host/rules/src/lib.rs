@@ -27,6 +27,7 @@ mod manifest;
 mod merit;
 mod mistake;
 mod pinned;
+mod plain_file;
 mod plan;
 mod pool;
 mod private_file;
@@ -44,6 +45,7 @@ mod tally;
 mod threads;
 mod trial;
 mod watch;
+mod workshop;
 
 pub use binding::{Binding, BindingState, Grants, RecipientGrant};
 pub use bindings_file::{BINDINGS_FILE, BindingsFile, Config, Entry, Subject};

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bindings_file::{Entry, Subject};
 use crate::report::Hinted;
-use crate::{Digest, Stamp};
+use crate::scan::COMPONENT_BYTES_MAX;
+use crate::{Digest, Stamp, plain_file};
 
 /// Name of the file in the plugins' directory.
 pub const LOCK_FILE: &str = "bindings.lock.toml";
@@ -86,7 +87,7 @@ pub(crate) fn read(dir: &Path) -> Result<Option<Lock>, Hinted> {
         Hinted::new(format!("{}: {what}; what it said last goes on", path.display()))
             .hint("mend the file, or remove it to let every enterprise follow what lies in the directory")
     };
-    match File::open(&path).and_then(|file| file.take(BYTES_MAX).read_to_string(&mut text)) {
+    match plain_file::open(&path).and_then(|file| file.take(BYTES_MAX).read_to_string(&mut text)) {
         Ok(_) => toml::from_str(&text).map(Some).map_err(|error| wrong(error.message().to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(wrong(format!("cannot be read: {error}"))),
@@ -95,7 +96,9 @@ pub(crate) fn read(dir: &Path) -> Result<Option<Lock>, Hinted> {
 
 /// The component of that digest that was put beside the lock.
 pub(crate) fn component(dir: &Path, digest: Digest) -> Option<Vec<u8>> {
-    fs::read(component_path(dir, digest)).ok().filter(|wasm| Digest::of(wasm) == digest)
+    let mut wasm = Vec::new();
+    plain_file::open(&component_path(dir, digest)).ok()?.take(COMPONENT_BYTES_MAX).read_to_end(&mut wasm).ok()?;
+    (Digest::of(&wasm) == digest).then_some(wasm)
 }
 
 /// Puts a component beside the lock, and removes those no entry names.

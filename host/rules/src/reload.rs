@@ -327,7 +327,7 @@ impl Reload<'_> {
 
 impl Set {
     /// What a plan needs to know of this set.
-    fn loaded(&self) -> Loaded {
+    pub(crate) fn loaded(&self) -> Loaded {
         let owned = |(version, digest): (&Version, Digest)| (version.clone(), digest);
         let bindings = self.bindings.iter().map(|(subject, bound)| {
             let running = bound.loaded().map(|(entry, (version, digest))| (entry.clone(), version.clone(), digest));

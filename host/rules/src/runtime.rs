@@ -8,6 +8,7 @@ mod rollback;
 
 pub use rollback::{RollbackError, RolledBack};
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,6 +32,7 @@ use crate::scan::{Found, FoundBindings, Scanner};
 use crate::set::{Bound, Set};
 use crate::standing::{self, Standing, State};
 use crate::trial::Trial;
+use crate::workshop::Workshop;
 use crate::{Binding, Compiler, Decided, Limits, Pin, Rules, Ruling, threads};
 use evaluate::Ask;
 
@@ -53,6 +55,9 @@ pub struct RuntimeOptions {
     /// How long `bindings.toml` must have stayed as it is before it takes the rules of somebody away who has some: a file that is being
     /// written, or was truncated to be written anew, names fewer than it will.
     pub unbind_after: Duration,
+    /// How long a start waits for components that have to be compiled. Whoever is bound to one that is not by then is held until it is.
+    /// None: for all of them.
+    pub start_within: Option<Duration>,
     /// How long a version that fails too often is left alone before it is tried again.
     pub retry: RetryWaits,
 }
@@ -69,6 +74,7 @@ impl RuntimeOptions {
             threads: 2,
             limits: Limits::default(),
             unbind_after: UNBIND_AFTER,
+            start_within: None,
             retry: RetryWaits::default(),
         }
     }
@@ -102,6 +108,8 @@ struct Inner {
     set: ArcSwap<Set>,
     /// Number of that set, for whoever waits for another.
     generation: watch::Sender<u64>,
+    /// What came of the last reload, or so far of the one under way.
+    last: watch::Sender<Option<Report>>,
     pinned: Pinned,
     breakers: Breakers,
     /// Held while the set is replaced, never while anything is compiled.
@@ -125,6 +133,7 @@ impl Runtime {
             set: ArcSwap::from_pointee(Set::held(known.subjects()?)),
             known,
             generation: watch::Sender::new(0),
+            last: watch::Sender::new(None),
             pinned: Pinned::default(),
             breakers: Breakers::new(options.retry),
             publishing: Mutex::default(),
@@ -132,9 +141,27 @@ impl Runtime {
             options,
         });
         let pool = Pool::start(inner.options.threads)?;
-        let theirs = inner.clone();
-        let report = threads::aside("rules-reload", move || theirs.load_first()).await??;
-        Ok((Self { inner, pool }, report))
+        let runtime = Self { inner, pool };
+        let report = runtime.load_first().await?;
+        Ok((runtime, report))
+    }
+
+    /// What came of the first reload, or so far, where it takes longer than a start may wait for it. Who still has to wait is held.
+    async fn load_first(&self) -> Result<Report, OpenError> {
+        let inner = self.inner.clone();
+        let loading = threads::aside("rules-reload", move || inner.load_first());
+        let Some(wait) = self.inner.options.start_within else { return loading.await? };
+        tokio::pin!(loading);
+        if let Ok(loaded) = tokio::time::timeout(wait, &mut loading).await {
+            return loaded?;
+        }
+        // Nothing may pass before it is known who has rules.
+        let mut last = self.inner.last.subscribe();
+        let so_far = async { last.wait_for(Option::is_some).await.ok().and_then(|report| report.clone()) };
+        tokio::select! {
+            loaded = &mut loading => loaded?,
+            report = so_far => Ok(report.unwrap_or_default()),
+        }
     }
 
     /// Brings what is loaded in line with what lies in the directory. What cannot be loaded leaves what runs alone. May be called
@@ -142,8 +169,16 @@ impl Runtime {
     ///
     /// Cancellation safe: a reload that was begun is finished.
     pub async fn reconcile(&self) -> Report {
+        self.reconcile_but(BTreeSet::new()).await
+    }
+
+    /// The same, but for plugins' directories and files beside them that are being written, by their names ([`crate::Watch::unsettled`]):
+    /// of those, what was found last counts.
+    ///
+    /// Cancellation safe, as [`Runtime::reconcile`] is.
+    pub async fn reconcile_but(&self, unsettled: BTreeSet<String>) -> Report {
         let inner = self.inner.clone();
-        threads::aside("rules-reload", move || inner.reconcile()).await.unwrap_or_else(|error| Report {
+        threads::aside("rules-reload", move || inner.reconcile(unsettled)).await.unwrap_or_else(|error| Report {
             generation: self.inner.set.load().generation(),
             notes: vec![Hinted::new(format!("the reload did not run: {error}"))],
             ..Report::default()
@@ -247,24 +282,33 @@ impl Inner {
     /// The first reload. It alone fails where nobody knows whom the bindings bind: later ones leave what runs alone.
     fn load_first(&self) -> Result<Report, OpenError> {
         let mut scanner = self.scanner.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.set.load_full();
         let found = scanner.scan(&self.options.plugins_dir, &self.options.limits);
         if let FoundBindings::Unreadable(why) = found.bindings {
             return Err(OpenError::Bindings(why));
         }
-        Ok(self.replace(before, &found).unwrap_or_else(|| self.reconcile_with(&mut scanner)))
+        Ok(self.reconcile_with(&mut scanner, Some(found)))
     }
 
-    fn reconcile(&self) -> Report {
-        self.reconcile_with(&mut self.scanner.lock().unwrap_or_else(PoisonError::into_inner))
+    fn reconcile(&self, unsettled: BTreeSet<String>) -> Report {
+        let mut scanner = self.scanner.lock().unwrap_or_else(PoisonError::into_inner);
+        scanner.leave(unsettled);
+        self.reconcile_with(&mut scanner, None)
     }
 
-    fn reconcile_with(&self, scanner: &mut Scanner) -> Report {
+    /// Puts in force what lies there, `found` already or not, and again when more of it is compiled.
+    fn reconcile_with(&self, scanner: &mut Scanner, mut found: Option<Found>) -> Report {
+        let mut workshop = Workshop::new(self.sandbox.clone());
         loop {
             let before = self.set.load_full();
-            let found = scanner.scan(&self.options.plugins_dir, &self.options.limits);
+            let scan = || scanner.scan(&self.options.plugins_dir, &self.options.limits);
+            let mut found = found.take().unwrap_or_else(scan);
+            workshop.order(&before, &found);
+            workshop.wait();
+            workshop.withhold(&mut found);
             // None: somebody rolled back meanwhile. What was compiled is there, and the rest is decided anew.
-            if let Some(report) = self.replace(before, &found) {
+            let Some(report) = self.replace(before, &found) else { continue };
+            self.last.send_replace(Some(report.clone()));
+            if workshop.is_done() {
                 return report;
             }
         }
@@ -285,7 +329,9 @@ impl Inner {
         if report.changed {
             self.remember(&after);
             let kept = self.archive.digests();
-            self.sandbox.tidy(|digest| kept.contains(&digest) || after.holds(digest));
+            self.sandbox.tidy(|digest| {
+                kept.contains(&digest) || after.holds(digest) || after.refused.contains_key(&digest)
+            });
         }
         Some(report)
     }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use thiserror::Error;
 use wasmtime::component::{Component, Linker};
@@ -17,6 +18,9 @@ use crate::engine::Engine;
 use crate::inspect::InspectError;
 use crate::instance::{Conditions, Prepared, Rehearsed, State, rehearse};
 use crate::{Digest, Limits, capability};
+
+/// Longest a process waits for its turn to compile. Whoever has it compiles one component within its limits of processor time.
+const TURN_WAIT: Duration = Duration::from_secs(60);
 
 /// Compiles components and holds what it takes to run them.
 pub(crate) struct Sandbox {
@@ -156,12 +160,20 @@ impl Sandbox {
 
     /// Checks and compiles a component, and keeps its code.
     fn make(&self, digest: Digest, wasm: &[u8]) -> Result<Prepared, LoadError> {
-        let _turn = self.artifacts.turn();
+        let _turn = self.artifacts.turn(TURN_WAIT);
         // Whoever had the turn before may have compiled this very component.
         if let Some(component) = self.artifacts.find(&self.engine, digest) {
             return self.link(&component);
         }
-        let code = self.compiler.compile(wasm)?;
+        let limits = self.compiler.limits();
+        if let Some(why) = limits.and_then(|limits| self.artifacts.refusal(&self.engine, digest, limits)) {
+            return Err(why.into());
+        }
+        let code = self.compiler.compile(wasm).inspect_err(|why| {
+            if let (Some(limits), true) = (limits, why.is_costly()) {
+                self.artifacts.keep_refusal(&self.engine, digest, limits, why);
+            }
+        })?;
         let component = self
             .artifacts
             .adopt(&self.engine, &code)
@@ -178,6 +190,11 @@ impl Sandbox {
     fn link(&self, component: &Component) -> Result<Prepared, LoadError> {
         let linked = self.linker.instantiate_pre(component).and_then(RulesPre::new);
         linked.map_err(|error| LoadError::Link(words(&error)))
+    }
+
+    /// Whether it takes no compiling to load a component, or to refuse it.
+    pub(crate) fn is_at_hand(&self, digest: Digest) -> bool {
+        self.in_use(digest).is_some() || self.artifacts.has(&self.engine, digest)
     }
 
     /// The image of that digest, if anybody holds it.

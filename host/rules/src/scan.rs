@@ -3,9 +3,9 @@
 //! Owns its layout: `bindings.toml`, and for each plugin a directory with `plugin.toml` and `<name>.wasm`. Reads and names; never
 //! judges a component and never writes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,10 +16,10 @@ use crate::manifest::{MANIFEST_FILE, Manifest, is_plugin_name};
 use crate::mistake::Mistake;
 use crate::report::Hinted;
 use crate::stat::FileStamp;
-use crate::{Digest, Limits, clock, threads};
+use crate::{Digest, Limits, clock, plain_file, threads};
 
 /// Largest component read at all, in bytes. Bindings have limits of their own below it.
-const COMPONENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub(crate) const COMPONENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Largest `bindings.toml` read, in bytes.
 const BINDINGS_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -88,6 +88,9 @@ impl FoundComponent {
 /// Reads the directory, again and again. Owns what it read last, so that a file which has not changed is not read twice.
 pub(crate) struct Scanner {
     plugins: HashMap<String, Known>,
+    /// Parts of the directory that are being written: of them what was found last counts.
+    unsettled: BTreeSet<String>,
+    last_bindings: Option<FoundBindings>,
     /// How long `bindings.toml` must have stayed as it is before it may take somebody's rules away.
     unbind_after: Duration,
     /// Its stamp, and since when it has that.
@@ -97,19 +100,27 @@ pub(crate) struct Scanner {
 /// A plugin as it was read, with the stamps its files had.
 #[derive(Clone)]
 struct Known {
-    stamps: [FileStamp; 2],
+    /// None where they do not tell whether it changes.
+    stamps: Option<[FileStamp; 2]>,
     plugin: FoundPlugin,
 }
 
 impl Scanner {
     pub(crate) fn new(unbind_after: Duration) -> Self {
-        Self { plugins: HashMap::new(), unbind_after, bindings: None }
+        Self { plugins: HashMap::new(), unsettled: BTreeSet::new(), last_bindings: None, unbind_after, bindings: None }
+    }
+
+    /// Says which plugins' directories, and which files beside them, are being written: of them what was found last counts.
+    pub(crate) fn leave(&mut self, unsettled: BTreeSet<String>) {
+        self.unsettled = unsettled;
     }
 
     /// Reads the directory. Whatever cannot be read is part of what is found.
     pub(crate) fn scan(&mut self, dir: &Path, defaults: &Limits) -> Found {
         let names = plugin_names(dir);
-        let scanned = threads::each("rules-scan", &names, |name| scan_again(dir, name, self.plugins.get(name)));
+        let scanned = threads::each("rules-scan", &names, |name| {
+            scan_again(dir, name, self.plugins.get(name), self.unsettled.contains(name))
+        });
         self.plugins.clear();
         let mut plugins = BTreeMap::new();
         for (name, (plugin, known)) in names.into_iter().zip(scanned) {
@@ -117,7 +128,9 @@ impl Scanner {
             plugins.insert(name, plugin);
         }
         let before = FileStamp::of(&dir.join(BINDINGS_FILE));
-        let bindings = scan_bindings(dir, defaults);
+        let last = self.last_bindings.take().filter(|_| self.unsettled.contains(BINDINGS_FILE));
+        let bindings = last.unwrap_or_else(|| scan_bindings(dir, defaults));
+        self.last_bindings = Some(bindings.clone());
         let unbinds_in = self.unbinds_in(before, FileStamp::of(&dir.join(BINDINGS_FILE)), Instant::now());
         Found { dir: dir.to_owned(), bindings, unbinds_in, lock: lock_file::read(dir), plugins }
     }
@@ -135,19 +148,24 @@ impl Scanner {
     }
 }
 
-/// Reads a plugin unless what is known of it still holds. With what is known of it from now on.
-fn scan_again(dir: &Path, name: &str, known: Option<&Known>) -> (Result<FoundPlugin, Hinted>, Option<Known>) {
+/// Reads a plugin unless what is known of it still holds, or it is being written. With what is known of it from now on.
+fn scan_again(dir: &Path, name: &str, known: Option<&Known>, unsettled: bool) -> (Result<FoundPlugin, Hinted>, Option<Known>) {
+    if unsettled {
+        let last = known.map(|known| known.plugin.clone());
+        let why = || Hinted::new(format!("{} is being written", dir.join(name).display()));
+        return (last.ok_or_else(why), known.cloned());
+    }
     // Before the files are read: one that changes meanwhile has another stamp afterwards.
     let now = clock::now();
     let stamps = plugin_files(dir, name).map(|path| FileStamp::of(&path));
     let [Some(manifest), Some(component)] = stamps else { return (scan_plugin(dir, name), None) };
     let stamps = [manifest, component];
-    if let Some(known) = known.filter(|known| known.stamps == stamps) {
+    if let Some(known) = known.filter(|known| known.stamps == Some(stamps)) {
         return (Ok(known.plugin.clone()), Some(known.clone()));
     }
     let plugin = scan_plugin(dir, name);
-    let telling = stamps.iter().all(|stamp| stamp.is_telling(now));
-    let known = plugin.as_ref().ok().filter(|_| telling).map(|plugin| Known { stamps, plugin: plugin.clone() });
+    let stamps = stamps.iter().all(|stamp| stamp.is_telling(now)).then_some(stamps);
+    let known = plugin.as_ref().ok().map(|plugin| Known { stamps, plugin: plugin.clone() });
     (plugin, known)
 }
 
@@ -240,13 +258,8 @@ pub(crate) fn build_hint(plugins_dir: &Path, name: &str) -> String {
 
 /// What a file is, without holding it: one that is too large for its binding must not cost its size to find out.
 fn measure(path: &Path, bytes_max: u64) -> io::Result<(Digest, u64)> {
-    let (digest, bytes) = Digest::of_all(open(path)?.take(bytes_max + 1))?;
+    let (digest, bytes) = Digest::of_all(plain_file::open(path)?.take(bytes_max + 1))?;
     if bytes <= bytes_max { Ok((digest, bytes)) } else { Err(too_long(bytes_max)) }
-}
-
-/// Opens a file, or what a link to one leads to. To open a pipe is to wait for somebody who writes into it.
-fn open(path: &Path) -> io::Result<File> {
-    if fs::metadata(path)?.is_file() { File::open(path) } else { Err(io::Error::other("it is not a file")) }
 }
 
 fn too_long(bytes_max: u64) -> io::Error {
@@ -255,6 +268,6 @@ fn too_long(bytes_max: u64) -> io::Error {
 
 fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    plain_file::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|len| len <= bytes_max) { Ok(bytes) } else { Err(too_long(bytes_max)) }
 }

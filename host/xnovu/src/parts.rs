@@ -4,6 +4,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use xnovu_queue::{
@@ -21,6 +22,9 @@ use crate::store::NotificationStore;
 use crate::store::postgrest::Postgrest;
 use crate::traces::Traces;
 use crate::trail::Trail;
+
+/// How long a start waits for components that have to be compiled; the rest are compiled while it serves.
+const START_WITHIN: Duration = Duration::from_secs(10);
 
 /// The opened parts.
 pub struct Parts {
@@ -64,7 +68,11 @@ impl Parts {
         let gateway: Arc<dyn NotificationGateway> =
             Arc::new(NovuGateway::new(&config.novu).context("opening the client of Novu")?);
         let Opened { queue, registry, ledger } = open_queue(&config).await?;
-        let options = RuntimeOptions::new(&config.plugins, config.state.join("compiled"), compiler());
+        let options = RuntimeOptions {
+            threads: config.rule_threads,
+            start_within: Some(START_WITHIN),
+            ..RuntimeOptions::new(&config.plugins, config.state.join("compiled"), compiler())
+        };
         let (rules, report) = Runtime::open(options).await.context("opening the rules")?;
         let retractions = Arc::new(Retractions {
             store: Arc::clone(&store),

@@ -4,7 +4,7 @@
 //! other, off the line: what is under way ends with the rules it began with. Promises that each change of a plugin's or an enterprise's
 //! state is logged once. Never decides what is loaded; the runtime does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,17 +72,17 @@ impl Reloader {
     ) {
         loop {
             let again = self.again;
-            let answer = tokio::select! {
+            let (answer, unsettled) = tokio::select! {
                 () = stop.cancelled() => return,
-                () = watch.changed() => None,
+                () = watch.changed() => (None, watch.unsettled()),
                 _ = hangups.recv() => {
                     tracing::info!("SIGHUP: reloading plugins");
-                    None
+                    (None, BTreeSet::new())
                 }
-                Some(answer) = asked.recv() => Some(answer),
-                () = tokio::time::sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => None,
+                Some(answer) = asked.recv() => (Some(answer), BTreeSet::new()),
+                () = tokio::time::sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => (None, watch.unsettled()),
             };
-            let report = self.reload().await;
+            let report = self.reload(unsettled).await;
             if let Some(answer) = answer {
                 // Whoever asked may have left.
                 drop(answer.send(report));
@@ -90,9 +90,9 @@ impl Reloader {
         }
     }
 
-    async fn reload(&mut self) -> Report {
+    async fn reload(&mut self, unsettled: BTreeSet<String>) -> Report {
         let started = Instant::now();
-        let report = self.rules.reconcile().await;
+        let report = self.rules.reconcile_but(unsettled).await;
         self.again = report.again.map(|wait| Instant::now() + wait);
         self.metrics.reloaded(if report.is_clean() { "clean" } else { "refused" });
         if report.changed {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use wasmtime::component::Linker;
 
 use super::*;
-use crate::Compiler;
 
 /// The smallest component.
 const WASM: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -45,7 +44,7 @@ impl Cache {
         if artifacts.find(&self.engine, digest).is_some() {
             return Provenance::Cached;
         }
-        let code = Compiler::Here.compile(WASM).unwrap();
+        let code = Code::unchecked(WASM);
         artifacts.adopt(&self.engine, &code).unwrap();
         artifacts.keep(&self.engine, digest, &code);
         Provenance::Compiled
@@ -172,14 +171,36 @@ fn what_runs_is_a_copy_no_path_leads_to() {
     Linker::<()>::new(cache.engine.wasm()).instantiate_pre(&component).unwrap();
 }
 
+/// More than any test here waits for on the slowest machine.
+const PATIENT: Duration = Duration::from_secs(600);
+
+#[test]
+fn a_turn_somebody_never_gives_up_is_not_waited_for_for_ever() {
+    let cache = Cache::new();
+    let (one, other) = (Artifacts::open(&cache.path()).unwrap(), Artifacts::open(&cache.path()).unwrap());
+    let turn = one.turn(PATIENT).unwrap();
+    assert!(other.turn(Duration::from_millis(50)).is_none());
+    drop(turn);
+    assert!(other.turn(Duration::ZERO).is_some());
+}
+
+#[test]
+fn a_state_directory_everybody_writes_to_is_refused() {
+    let cache = Cache::new();
+    drop(Artifacts::open(&cache.path()).unwrap());
+    fs::set_permissions(cache.dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let refused = Artifacts::open(&cache.path()).map(drop).unwrap_err();
+    assert!(refused.to_string().contains("everybody may write to it"), "{refused}");
+}
+
 #[test]
 fn one_turn_waits_for_another() {
     let cache = Cache::new();
     let (one, other) = (Artifacts::open(&cache.path()).unwrap(), Artifacts::open(&cache.path()).unwrap());
-    let turn = one.turn().unwrap();
+    let turn = one.turn(PATIENT).unwrap();
     let (began, begins) = mpsc::channel();
     let waiting = thread::spawn(move || {
-        drop(other.turn().unwrap());
+        drop(other.turn(PATIENT).unwrap());
         began.send(()).unwrap();
     });
     assert!(begins.recv_timeout(Duration::from_millis(50)).is_err(), "two have the turn");

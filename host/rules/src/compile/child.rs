@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::process::ExitCode;
 
-use rustix::process::{Resource, Rlimit, nice, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getppid, nice, set_parent_process_death_signal, setrlimit};
 
 use super::{CODE_BYTES_MAX, words};
 use crate::engine;
@@ -30,16 +30,17 @@ const NICE: i32 = 10;
 /// Compiles the component on `input` to machine code on `output`, within bounds this process cannot leave any more. For a process
 /// that exists for nothing else.
 ///
-/// `memory_bytes` bounds the address space, `cpu_s` the processor time. Complaints go to `complaints`; the answer is the exit code.
+/// `memory_bytes` bounds the address space, `cpu_s` the processor time; `parent` is the process it works for, with which it ends. Complaints go to `complaints`; the answer is the exit code.
 #[must_use]
 pub fn compile_as_child(
     memory_bytes: u64,
     cpu_s: u64,
+    parent: u32,
     input: impl Read,
     output: impl Write,
     complaints: impl Write,
 ) -> ExitCode {
-    let (code, complaint) = match bounded(memory_bytes, cpu_s).and_then(|()| compile(input, output)) {
+    let (code, complaint) = match bounded(memory_bytes, cpu_s, parent).and_then(|()| compile(input, output)) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Io(error)) if error.kind() == std::io::ErrorKind::OutOfMemory => {
             (OUT_OF_MEMORY, error.to_string())
@@ -80,7 +81,12 @@ impl From<rustix::io::Errno> for Failure {
     }
 }
 
-fn bounded(memory_bytes: u64, cpu_s: u64) -> Result<(), Failure> {
+fn bounded(memory_bytes: u64, cpu_s: u64, parent: u32) -> Result<(), Failure> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // It may have died before it could be asked to take this process with it.
+    if getppid().is_none_or(|now| u32::try_from(now.as_raw_nonzero().get()).ok() != Some(parent)) {
+        return Err(Failure::Io(std::io::Error::other("whom it was to compile for is gone")));
+    }
     let at_most = |soft, hard| Rlimit { current: Some(soft), maximum: Some(hard) };
     setrlimit(Resource::Core, at_most(0, 0))?;
     setrlimit(Resource::As, at_most(memory_bytes, memory_bytes))?;

@@ -8,27 +8,31 @@ use super::*;
 /// Longest a test waits for another thread.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a quick evaluation takes, and a slow one.
+const QUICK: Option<Duration> = Some(Duration::ZERO);
+const LONG: Option<Duration> = Some(Duration::from_millis(11));
+
 fn id(name: &str) -> EnterpriseId {
     name.parse().unwrap()
 }
 
 fn add(schedule: &mut Schedule, name: &str) -> Result<(), PoolError> {
-    schedule.add(&id(name), Box::new(|| {}))
+    schedule.add(&id(name), Box::new(|| true))
 }
 
 fn turn(schedule: &mut Schedule) -> Option<String> {
-    schedule.take().map(|(enterprise, _)| enterprise.to_string())
+    schedule.take().map(|turn| turn.enterprise.to_string())
 }
 
 #[test]
 fn lanes_take_turns_whatever_waits_in_them() {
-    let mut schedule = Schedule::default();
+    let mut schedule = Schedule::new(2);
     for name in ["a", "a", "a", "b", "c"] {
         add(&mut schedule, name).unwrap();
     }
     let mut order = Vec::new();
     while let Some(name) = turn(&mut schedule) {
-        schedule.finish(id(&name));
+        schedule.finish(id(&name), false, QUICK);
         order.push(name);
     }
     assert_eq!(order, ["a", "b", "c", "a", "a"]);
@@ -37,7 +41,7 @@ fn lanes_take_turns_whatever_waits_in_them() {
 
 #[test]
 fn a_lane_holds_one_thread_at_most() {
-    let mut schedule = Schedule::default();
+    let mut schedule = Schedule::new(2);
     for name in ["a", "a", "b"] {
         add(&mut schedule, name).unwrap();
     }
@@ -46,13 +50,64 @@ fn a_lane_holds_one_thread_at_most() {
     assert_eq!(turn(&mut schedule), None, "a's second job waits for its first");
     add(&mut schedule, "a").unwrap();
     assert_eq!(turn(&mut schedule), None, "and one more makes no difference");
-    schedule.finish(id("a"));
+    schedule.finish(id("a"), false, QUICK);
     assert_eq!(turn(&mut schedule).as_deref(), Some("a"));
+}
+
+/// A schedule for two threads in which a and b have been slow.
+fn with_two_slow_lanes() -> Schedule {
+    let mut schedule = Schedule::new(2);
+    for name in ["a", "b"] {
+        add(&mut schedule, name).unwrap();
+        let turn = schedule.take().unwrap();
+        assert!(!turn.slow, "nobody knows yet");
+        schedule.finish(turn.enterprise, turn.slow, LONG);
+    }
+    schedule
+}
+
+#[test]
+fn slow_lanes_never_hold_all_threads_together() {
+    let mut schedule = with_two_slow_lanes();
+    for name in ["a", "a", "b", "b"] {
+        add(&mut schedule, name).unwrap();
+    }
+    let first = schedule.take().unwrap();
+    assert!(first.slow);
+    assert!(schedule.take().is_none(), "the second thread stays free for whoever is quick");
+    add(&mut schedule, "c").unwrap();
+    assert_eq!(turn(&mut schedule).as_deref(), Some("c"));
+    schedule.finish(id("c"), false, QUICK);
+    schedule.finish(first.enterprise, first.slow, LONG);
+    assert_eq!(turn(&mut schedule).as_deref(), Some("b"), "and they take turns");
+}
+
+#[test]
+fn slow_lanes_and_quick_ones_take_turns_and_whoever_is_quick_again_counts_as_quick() {
+    let mut schedule = with_two_slow_lanes();
+    for name in ["a", "a", "b", "c", "c", "d"] {
+        add(&mut schedule, name).unwrap();
+    }
+    let mut order = Vec::new();
+    while let Some(turn) = schedule.take() {
+        order.push(format!("{}{}", turn.enterprise, u8::from(turn.slow)));
+        schedule.finish(turn.enterprise, turn.slow, QUICK);
+    }
+    assert_eq!(order, ["a1", "c0", "b1", "d0", "a0", "c0"]);
+    assert!(schedule.slow.is_empty() && schedule.slow_running == 0);
+}
+
+#[test]
+fn a_single_thread_serves_slow_lanes_too() {
+    let mut schedule = Schedule::new(1);
+    schedule.slow.insert(id("a"));
+    add(&mut schedule, "a").unwrap();
+    assert!(schedule.take().is_some_and(|turn| turn.slow));
 }
 
 #[test]
 fn a_lane_has_a_limit_and_all_lanes_together_have_one() {
-    let mut schedule = Schedule::default();
+    let mut schedule = Schedule::new(2);
     for _ in 0..LANE_JOBS_MAX {
         add(&mut schedule, "0").unwrap();
     }
@@ -124,12 +179,12 @@ async fn what_waits_when_the_pool_ends_is_lost_and_says_so() {
     let shared = pool.shared.clone();
     let first = move || {
         started.send(()).unwrap();
-        held.recv_timeout(PATIENCE).unwrap();
+        held.recv_timeout(PATIENCE).is_ok()
     };
     shared.submit(&id("a"), Box::new(first)).unwrap();
     begun.recv_timeout(PATIENCE).unwrap();
     let (answer, wait) = oneshot::channel();
-    shared.submit(&id("a"), Box::new(move || answer.send("late").unwrap())).unwrap();
+    shared.submit(&id("a"), Box::new(move || answer.send("late").is_ok())).unwrap();
     drop(pool);
     release.send(()).unwrap();
     assert!(wait.await.is_err());

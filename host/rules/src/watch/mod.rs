@@ -2,18 +2,20 @@
 //!
 //! Owns the way from a change on disk to "look again": events where the file system sends them, a look at every file's stamp now and
 //! then where it does not. An event only says when to look; the stamps say whether anything changed, so no event can mislead and none
-//! need arrive. Promises that a change is told once and when it is whole (see [`settling`]), and that nothing is told twice for nothing.
+//! need arrive. Promises that a change is told once and when it is whole (see [`settling`]), that what is being written puts off nothing else (see
+//! [`parts`]), and that nothing is told twice for nothing.
 //! Never reads a file and never reloads: whoever holds it does.
 
+mod parts;
 mod settling;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind};
@@ -24,15 +26,23 @@ use crate::manifest::is_plugin_name;
 use crate::scan::{is_watched_file, watched_files};
 use crate::stat::FileStamp;
 use crate::threads;
-use settling::{Heard, Settling};
+use parts::Parts;
+use settling::Heard;
 
 /// A look that took its time is not repeated before twenty times that.
 const LOOK_SHARE: u32 = 20;
 
 /// A directory that is watched. Dropping it ends the watch.
 pub struct Watch {
-    changes: Arc<Notify>,
+    told: Arc<Told>,
     stop: Sender<Signal>,
+}
+
+/// What the watching thread tells.
+#[derive(Default)]
+struct Told {
+    changes: Notify,
+    unsettled: Mutex<BTreeSet<String>>,
 }
 
 /// What the watching thread is told.
@@ -51,20 +61,26 @@ impl Watch {
     /// The system has no thread left, or the working directory of a relative path is gone.
     pub fn start(dir: &Path, rescan: Duration) -> io::Result<Self> {
         let (stop, signals) = channel();
-        let changes = Arc::new(Notify::new());
+        let told = Arc::new(Told::default());
         // Events carry the path their directory was watched by, so that has one form.
         let dir = std::path::absolute(dir)?;
         let eyes = Eyes::open(&dir, stop.clone());
-        let told = changes.clone();
-        threads::start("rules-watch".to_owned(), move || run(&dir, rescan, eyes, &signals, &told))?;
-        Ok(Self { changes, stop })
+        let tells = told.clone();
+        threads::start("rules-watch".to_owned(), move || run(&dir, rescan, eyes, &signals, &tells))?;
+        Ok(Self { told, stop })
     }
 
     /// Waits until something has changed since this returned last, and is whole. Changes meanwhile are told together.
     ///
     /// Cancellation safe.
     pub async fn changed(&self) {
-        self.changes.notified().await;
+        self.told.changes.notified().await;
+    }
+
+    /// What has changed and is not whole yet: names of plugins' directories and of files beside them.
+    #[must_use]
+    pub fn unsettled(&self) -> BTreeSet<String> {
+        self.told.unsettled.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -75,16 +91,14 @@ impl Drop for Watch {
     }
 }
 
-type Seen = BTreeMap<PathBuf, Option<FileStamp>>;
-
-fn run(dir: &Path, rescan: Duration, mut eyes: Eyes, signals: &Receiver<Signal>, told: &Notify) {
-    let mut settling = Settling::new();
+fn run(dir: &Path, rescan: Duration, mut eyes: Eyes, signals: &Receiver<Signal>, told: &Told) {
+    let mut parts = Parts::default();
     let mut rescan_at = Instant::now();
     loop {
-        let next = settling.next_look().map_or(rescan_at, |look| look.min(rescan_at));
+        let next = parts.next_look().map_or(rescan_at, |look| look.min(rescan_at));
         match signals.recv_timeout(next.saturating_duration_since(Instant::now())) {
             Ok(Signal::Event(event)) => {
-                eyes.hear(dir, &event, &mut settling);
+                eyes.hear(dir, &event, &mut parts);
                 continue;
             }
             Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
@@ -93,9 +107,11 @@ fn run(dir: &Path, rescan: Duration, mut eyes: Eyes, signals: &Receiver<Signal>,
         let started = Instant::now();
         // First the eyes, then the look: what happens in between is seen or heard.
         eyes.follow(dir);
-        let seen: Seen = watched_files(dir).into_iter().map(|path| (path.clone(), FileStamp::of(&path))).collect();
-        if settling.look(seen, Instant::now()) {
-            told.notify_one();
+        let seen = watched_files(dir).into_iter().map(|path| (path.clone(), FileStamp::of(&path))).collect();
+        let whole = parts.look(dir, seen, Instant::now());
+        *told.unsettled.lock().unwrap_or_else(PoisonError::into_inner) = parts.unsettled();
+        if whole {
+            told.changes.notify_one();
         }
         rescan_at = Instant::now() + rescan.max(started.elapsed() * LOOK_SHARE);
     }
@@ -155,10 +171,10 @@ impl Eyes {
         }
     }
 
-    fn hear(&mut self, dir: &Path, event: &Event, settling: &mut Settling<Seen>) {
+    fn hear(&mut self, dir: &Path, event: &Event, parts: &mut Parts) {
         let now = Instant::now();
         if event.need_rescan() {
-            settling.hear(Heard::Lost, dir, now);
+            parts.hear(Heard::Lost, dir, dir, now);
         }
         for path in &event.paths {
             if matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))) {
@@ -172,7 +188,7 @@ impl Eyes {
             match meaning(&event.kind, path) {
                 // What else is written there, an author's notes or a log, may stay open for ever.
                 Some(Heard::Writing) if !is_watched_file(dir, path) => {}
-                Some(heard) => settling.hear(heard, path, now),
+                Some(heard) => parts.hear(heard, dir, path, now),
                 None => {}
             }
         }

@@ -53,6 +53,21 @@ impl<P: PartialEq> Settling<P> {
         Self { settled: None, pending: None, writing: BTreeSet::new(), vouched: false, unsure: false, look: None }
     }
 
+    /// One of which was whole last what is given here.
+    pub(super) fn from(settled: P) -> Self {
+        Self { settled: Some(settled), ..Self::new() }
+    }
+
+    /// Whether something else was seen that does not count yet.
+    pub(super) fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// What was whole last.
+    pub(super) fn settled(&self) -> Option<&P> {
+        self.settled.as_ref()
+    }
+
     /// Takes note of an event.
     pub(super) fn hear(&mut self, heard: Heard, path: &Path, now: Instant) {
         match heard {

@@ -1,10 +1,13 @@
 //! Compiling costs what it may cost and no more, happens once, and never in the host.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Barrier};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use xnovu_rules::{
@@ -12,7 +15,7 @@ use xnovu_rules::{
     RuntimeOptions, Workbench, inspect,
 };
 
-use crate::support::{A, B, Plugins, bombs, broken, child_compiler, entry, event, guests, ruled};
+use crate::support::{A, B, Plugins, bombs, broken, child_compiler, entry, event, guests, id, ruled};
 
 /// More than any test here waits for on the slowest machine.
 const PATIENT: CompileLimits = CompileLimits { memory_bytes: 2 << 30, cpu_s: 100, wall_s: 600 };
@@ -123,9 +126,76 @@ async fn a_bomb_of_one_enterprise_leaves_the_others_alone() {
     assert!(again.contains(want), "{again}");
 }
 
+/// A's plugin is a bomb, B's a good one that drops what comes.
+fn beside_a_bomb(version: &str) -> Plugins {
+    let plugins = Plugins::new();
+    plugins.put("good", version, guests::hostile());
+    plugins.put("bomb", "1.0.0", &bomb());
+    let patient = "limits = { wall_ms = 10_000 }";
+    plugins.bind(&(entry(A, "bomb", "", "{}") + &entry(B, "good", patient, "{ admit = \"drop:good\" }")));
+    plugins
+}
+
+/// Waits until B is ruled by that version.
+async fn in_force(runtime: &Runtime, version: &str) {
+    let mut changes = runtime.changes();
+    let waited = tokio::time::timeout(Duration::from_secs(60), async {
+        while runtime.binding(&id(B)).and_then(|binding| binding.stamp).is_none_or(|stamp| stamp.version != version) {
+            changes.changed().await.unwrap();
+        }
+    });
+    assert!(waited.await.is_ok(), "{:?}", runtime.binding(&id(B)));
+    assert_eq!(ruled(runtime.admit(event(B)).await).stamp.version, version);
+}
+
+#[tokio::test]
+async fn what_is_good_is_in_force_while_a_bomb_beside_it_still_burns() {
+    let plugins = beside_a_bomb("1.0.0");
+    let compiler = Compiler::Child(child_compiler(CompileLimits { cpu_s: 10, ..PATIENT }));
+    let start_within = Some(Duration::ZERO);
+    let (runtime, report) =
+        Runtime::open(RuntimeOptions { compiler, start_within, ..plugins.options() }).await.unwrap();
+    assert!(report.to_string().contains("plugin bomb: not loaded: it is being compiled"), "{report}");
+    in_force(&runtime, "1.0.0").await;
+    let held = broken(runtime.admit(event(A)).await);
+    assert_eq!((held.kind, held.reason.as_str()), (BrokenKind::NotLoaded, "it is being compiled"));
+    // The reload that was begun goes on, and sees what is put there meanwhile.
+    plugins.put("good", "2.0.0", guests::hostile());
+    in_force(&runtime, "2.0.0").await;
+    let done = runtime.reconcile().await.to_string();
+    assert!(done.contains("plugin bomb: not loaded: compiling it takes more than 10 s of processor time"), "{done}");
+}
+
+#[tokio::test]
+async fn a_bomb_is_lit_once_whatever_starts() {
+    let plugins = beside_a_bomb("1.0.0");
+    let dir = tempfile::tempdir().unwrap();
+    let (compiler, notes) = noting_within(dir.path(), CompileLimits { cpu_s: 1, ..PATIENT });
+    let mut said = Vec::new();
+    for _ in 0..2 {
+        let options = RuntimeOptions { compiler: compiler.clone(), ..plugins.options() };
+        said.push(Runtime::open(options).await.unwrap().1.to_string());
+    }
+    assert_eq!(said[0], said[1]);
+    assert!(said[0].contains("plugin bomb: not loaded: compiling it takes more than 1 s"), "{}", said[0]);
+    let started = fs::read_to_string(&notes).unwrap().matches("started").count();
+    assert_eq!(started, 2, "the good one and the bomb, once each");
+    // Whoever else writes there is not believed.
+    let [refusal] = &plugins.cached(".refused")[..] else { panic!("{:?}", plugins.cached("")) };
+    let mut bytes = fs::read(refusal).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(refusal, bytes).unwrap();
+    Runtime::open(RuntimeOptions { compiler, ..plugins.options() }).await.unwrap();
+    assert_eq!(fs::read_to_string(&notes).unwrap().matches("started").count(), 3);
+}
+
 /// A compiler that notes each time it is started in a file, and its environment in another.
 fn noting(dir: &Path) -> (Compiler, PathBuf) {
-    let ChildCompiler { program, .. } = child_compiler(PATIENT);
+    noting_within(dir, PATIENT)
+}
+
+fn noting_within(dir: &Path, limits: CompileLimits) -> (Compiler, PathBuf) {
+    let ChildCompiler { program, .. } = child_compiler(limits);
     let (script, notes) = (dir.join("compiler.sh"), dir.join("notes"));
     let text = format!(
         "#!/bin/sh\necho started >> {notes}\ntr '\\0' '\\n' < /proc/$$/environ >> {notes}\nexec {program} \"$@\"\n",
@@ -134,7 +204,7 @@ fn noting(dir: &Path) -> (Compiler, PathBuf) {
     );
     fs::write(&script, text).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
-    (Compiler::Child(ChildCompiler { program: script, arguments: Vec::new(), limits: PATIENT }), notes)
+    (Compiler::Child(ChildCompiler { program: script, arguments: Vec::new(), limits }), notes)
 }
 
 #[test]
@@ -158,4 +228,31 @@ fn what_several_need_at_once_is_compiled_once_and_without_the_hosts_environment(
         host.join().unwrap();
     }
     assert_eq!(fs::read_to_string(notes).unwrap(), "started\n");
+}
+
+/// Whether a process still does anything: one that has ended may wait for somebody to ask how.
+fn is_alive(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).is_some_and(|state| !"ZX".contains(state))
+}
+
+#[test]
+fn a_compilation_ends_with_whom_it_is_for() {
+    // The shell is killed while the compiler, its child, still waits for the component.
+    let script = "exec 3<&0; \"$0\" 2147483648 20 $$ <&3 >/dev/null & echo $!; kill -9 $$";
+    let mut shell = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_xnovu-rules-compiler")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _kept_open = shell.stdin.take();
+    let mut pid = String::new();
+    BufReader::new(shell.stdout.take().unwrap()).read_line(&mut pid).unwrap();
+    shell.wait().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while is_alive(pid.trim()) {
+        assert!(Instant::now() < deadline, "process {pid} outlives whom it compiles for");
+        thread::sleep(Duration::from_millis(5));
+    }
 }

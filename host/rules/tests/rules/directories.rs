@@ -57,6 +57,26 @@ async fn what_is_no_file_is_not_opened() {
 }
 
 #[tokio::test]
+async fn a_pipe_in_the_place_of_the_operators_files_stops_nothing() {
+    let plugins = Plugins::new();
+    plugins.put("honest", "1.0.0", guests::hostile());
+    plugins.bind(&entry(B, "honest", "limits = { wall_ms = 10_000 }", "{}"));
+    let (runtime, _) = plugins.open().await;
+    for name in ["bindings.lock.toml", "bindings.toml"] {
+        let path = plugins.path().join(name);
+        drop(fs::remove_file(&path));
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+        let report = runtime.reconcile().await;
+        assert!(
+            report.to_string().contains(&format!("{name}: cannot be read: it is not a file"))
+                || report.to_string().contains(&format!("{name} cannot be read: it is not a file")),
+            "{report}"
+        );
+        ruled(runtime.admit(event(B)).await);
+    }
+}
+
+#[tokio::test]
 async fn a_manifest_of_a_gigabyte_is_not_read() {
     let why = why_refused(|plugins| File::create(manifest(plugins)).unwrap().set_len(1 << 30).unwrap()).await;
     assert!(why.ends_with("it has more than 65536 bytes"), "{why}");

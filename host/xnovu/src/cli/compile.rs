@@ -14,10 +14,13 @@ pub(super) struct CompileArgs {
 
     /// Processor time, in seconds.
     cpu_s: u64,
+
+    /// Process it works for, with which it ends.
+    parent: u32,
 }
 
 /// Compiles the component on standard input to machine code on standard output.
 pub(super) fn run(args: &CompileArgs) -> ExitCode {
     let (input, output) = (io::stdin().lock(), io::stdout().lock());
-    compile_as_child(args.memory_bytes, args.cpu_s, input, output, io::stderr().lock())
+    compile_as_child(args.memory_bytes, args.cpu_s, args.parent, input, output, io::stderr().lock())
 }

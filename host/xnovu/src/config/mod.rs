@@ -74,6 +74,8 @@ pub struct Config {
     pub plugins: PathBuf,
     /// Time between two looks at that directory for changes no event tells of.
     pub rescan: Duration,
+    /// Threads on which rules are evaluated.
+    pub rule_threads: u32,
     /// Whether a service manager waits for word of us (`NOTIFY_SOCKET`, which is its to set).
     pub supervised: bool,
     /// Compiled plugins and whatever else outlives a process.

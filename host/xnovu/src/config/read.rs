@@ -134,6 +134,7 @@ impl Reader<'_> {
             log_format: LogFormat::named(&self.choice(&s::XNOVU_LOG_FORMAT)),
             plugins: self.text(&s::XNOVU_PLUGINS).into(),
             rescan: self.millis(&s::XNOVU_PLUGINS_RESCAN),
+            rule_threads: self.number(&s::XNOVU_RULE_THREADS),
             supervised: self.layers.get("NOTIFY_SOCKET").is_some(),
             state: state_dir(self.layers),
             database_url: self.secret(&s::DATABASE_URL),

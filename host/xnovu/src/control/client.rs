@@ -1,6 +1,7 @@
 //! How a verb of the command line talks to a running process.
 //!
-//! Owns requests over a process's admin socket and the words for their failures. Never waits longer than [`PATIENCE`] for an answer.
+//! Owns requests over a process's admin socket and the words for their failures. Never waits longer than [`PATIENCE`] for an answer, unless it is
+//! told to.
 
 use std::time::Duration;
 
@@ -81,6 +82,20 @@ impl Client {
     /// As [`Client::get`].
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ControlError> {
         let response = self.send(self.http.post(url(path)).json(body)).await?;
+        self.accepted(format!("POST {path}"), response).await
+    }
+
+    /// The same where what is to be done may take so long.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn post_within<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        patience: Duration,
+    ) -> Result<T, ControlError> {
+        let response = self.send(self.http.post(url(path)).json(body).timeout(patience)).await?;
         self.accepted(format!("POST {path}"), response).await
     }
 

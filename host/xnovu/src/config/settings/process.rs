@@ -44,6 +44,8 @@ settings! { PROCESS "Daemon and workers"
         .or(Fallback::Text("plugins"));
     XNOVU_PLUGINS_RESCAN = Setting::millis("plugins.rescan_ms", 2_000, 50, 3_600_000,
         "time between two looks at the plugins' directory for changes no event tells of, as on a network mount");
+    XNOVU_RULE_THREADS = Setting::number("plugins.threads", 2, 1, 64,
+        "threads on which rules are evaluated; all but one of them at most for rules that are slow");
     XNOVU_STATE_DIR = Setting::new("state.dir", Kind::Path, "directory of what outlives a process, such as compiled plugins")
         .or(Fallback::Text(".xnovu"));
 }

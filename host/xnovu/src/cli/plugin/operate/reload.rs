@@ -1,6 +1,7 @@
 //! `xnovu plugin reload`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -10,6 +11,9 @@ use crate::cli::output::Output;
 use crate::config::Layers;
 use crate::control::plugins::Reloaded;
 use crate::control::{Client, ControlError};
+
+/// Longest wait for a process. Components that compile long and in vain do so one after the other, each once.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(super) async fn reload(layers: &Layers, output: Output) -> anyhow::Result<ExitCode> {
     let processes = running(layers)?;
@@ -33,7 +37,7 @@ pub(super) async fn reload(layers: &Layers, output: Output) -> anyhow::Result<Ex
 /// Tells every process to reload, and waits for all of them.
 pub(super) async fn reload_all(processes: &[Client]) -> Vec<Result<Reloaded, ControlError>> {
     let nothing = json!({});
-    join_all(processes.iter().map(|process| process.post("/admin/plugins/reload", &nothing))).await
+    join_all(processes.iter().map(|process| process.post_within("/admin/plugins/reload", &nothing, PATIENCE))).await
 }
 
 fn tell(process: &Client, answer: &Result<Reloaded, ControlError>, output: Output) {
