@@ -329,9 +329,8 @@ impl Inner {
         if report.changed {
             self.remember(&after);
             let kept = self.archive.digests();
-            self.sandbox.tidy(|digest| {
-                kept.contains(&digest) || after.holds(digest) || after.refused.contains_key(&digest)
-            });
+            self.sandbox
+                .tidy(|digest| kept.contains(&digest) || after.holds(digest) || after.refused.contains_key(&digest));
         }
         Some(report)
     }

@@ -160,13 +160,17 @@ impl Sandbox {
 
     /// Checks and compiles a component, and keeps its code.
     fn make(&self, digest: Digest, wasm: &[u8]) -> Result<Prepared, LoadError> {
+        let limits = self.compiler.limits();
+        let refused = || limits.and_then(|limits| self.artifacts.refusal(&self.engine, digest, limits));
+        if let Some(why) = refused() {
+            return Err(why.into());
+        }
         let _turn = self.artifacts.turn(TURN_WAIT);
         // Whoever had the turn before may have compiled this very component.
         if let Some(component) = self.artifacts.find(&self.engine, digest) {
             return self.link(&component);
         }
-        let limits = self.compiler.limits();
-        if let Some(why) = limits.and_then(|limits| self.artifacts.refusal(&self.engine, digest, limits)) {
+        if let Some(why) = refused() {
             return Err(why.into());
         }
         let code = self.compiler.compile(wasm).inspect_err(|why| {

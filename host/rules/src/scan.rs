@@ -149,7 +149,12 @@ impl Scanner {
 }
 
 /// Reads a plugin unless what is known of it still holds, or it is being written. With what is known of it from now on.
-fn scan_again(dir: &Path, name: &str, known: Option<&Known>, unsettled: bool) -> (Result<FoundPlugin, Hinted>, Option<Known>) {
+fn scan_again(
+    dir: &Path,
+    name: &str,
+    known: Option<&Known>,
+    unsettled: bool,
+) -> (Result<FoundPlugin, Hinted>, Option<Known>) {
     if unsettled {
         let last = known.map(|known| known.plugin.clone());
         let why = || Hinted::new(format!("{} is being written", dir.join(name).display()));
