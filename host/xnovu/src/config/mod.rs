@@ -31,7 +31,7 @@ pub use enterprises::{EnterpriseSettings, Events, PerEnterprise};
 pub use layers::{Found, Layer, Layers, Origin};
 pub use mistakes::{Mistake, Mistakes};
 pub use read::{check, examine, require_bindings};
-pub use relations::LEDGER_MARGIN;
+pub use relations::{LEDGER_MARGIN, is_near};
 pub use secret::{Secret, SecretFiles};
 pub use settings::XNOVU_CONFIG_NAME as XNOVU_CONFIG;
 pub use shown::{Shown, place, shown};

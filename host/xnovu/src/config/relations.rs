@@ -124,7 +124,8 @@ fn exposure(config: &Config, warn: &mut impl FnMut(&str, String, &str)) {
 }
 
 /// Whether a URL leads to this machine, as far as its text says.
-fn is_near(url: &str) -> bool {
+#[must_use]
+pub fn is_near(url: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(url) else { return false };
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -9,7 +9,7 @@ use xnovu_queue::{JobOptions, RedisFacts, ServerFacts};
 
 use super::{Finding, Findings, chain};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, is_near};
 use crate::parts::redis_options;
 
 /// Oldest version, as BullMQ's layout and our scripts need it.
@@ -166,12 +166,6 @@ fn foreign(facts: &RedisFacts) -> Finding {
         (_, None) => Finding::ok(check, "no worker of the TypeScript daemon is connected"),
         (_, Some([])) => Finding::ok(check, "no queue of the TypeScript daemon is in this Redis"),
     }
-}
-
-fn is_near(url: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(url) else { return false };
-    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

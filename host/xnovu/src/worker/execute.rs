@@ -5,19 +5,16 @@
 //! way of every other, at the priority of cron.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use xnovu_domain::{NotificationRule, RuleSlot};
 use xnovu_queue::{Job, Outcome, QueueName, Work};
 
+use super::settle::OUTAGE_WAIT;
 use crate::cron::{Defaults, Plan};
 use crate::metrics::Metrics;
 use crate::store::{NotificationStore, StoreError};
 use crate::telemetry::Chain;
-
-/// Wait before a job is tried again when the database did not answer.
-const OUTAGE_WAIT: Duration = Duration::from_secs(5);
 
 /// What a worker needs for the slots of rules.
 pub struct RuleWorker {
